@@ -3,7 +3,7 @@ import type { Overlay } from '../agent/overlay/overlay.ts';
 import { described, listOf, number, record, string, type ValueOf } from '../base/schema.ts';
 import type { CounterSnapshot } from '../dataplane/dataplane.ts';
 import { VERDICTS } from '../dataplane/descriptor/verdicts.ts';
-import { stackChanges } from './ip-stack.ts';
+import { stackChanges } from './audit/balance.ts';
 
 export const dropStatus = record({
   device: described('device of the overlay', string),

@@ -1,5 +1,5 @@
-import { described, listOf, number, record, string, type ValueOf } from '../base/schema.ts';
 import { readMib } from '../net/mib.ts';
+import type { StackChanges } from './audit/balance.ts';
 
 /** Counters of the IP stack that show why a packet was lost outside the data plane. */
 const COUNTERS = [
@@ -23,15 +23,6 @@ const COUNTERS = [
   'Ip6OutNoRoutes',
   'TcpExtIPReversePathFilter',
 ] as const;
-
-export const stackChanges = listOf(
-  record({
-    counter: described('name as nstat(8) prints it', string),
-    change: described('difference between end and start', number),
-  }),
-);
-
-export type StackChanges = ValueOf<typeof stackChanges>;
 
 /** What the IP stack of a network namespace has counted since this object was made, all programs together. */
 export class IpStackCounters {

@@ -1,6 +1,14 @@
 import { described, listOf, nullable, number, record, string, type ValueOf } from '../../base/schema.ts';
 import { VERDICTS } from '../../dataplane/descriptor/verdicts.ts';
-import { stackChanges } from '../ip-stack.ts';
+
+export const stackChanges = listOf(
+  record({
+    counter: described('name as nstat(8) prints it', string),
+    change: described('difference between end and start', number),
+  }),
+);
+
+export type StackChanges = ValueOf<typeof stackChanges>;
 
 const auditDirection = record({
   device: described('device of the overlay', string),

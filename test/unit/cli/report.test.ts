@@ -32,7 +32,7 @@ const ANSWERS: Readonly<Record<string, unknown>> = {
   '/routes': [{ ...ROUTE, ...extra }],
   '/leases': [{ ...LEASE, ...extra }],
   '/pending': ['set a route to 10.244.2.0/24'],
-  '/drops': [],
+  '/drops': { drops: [], stack: [] },
   '/audit?seconds=1': { seconds: 1, directions: [], stack: [], ...extra },
   '/doctor': {
     findings: [{ severity: 'warning', kind: 'drops', what: `psk=${SECRET}`, remedy: 'none', ...extra }],
