@@ -2,6 +2,7 @@ import { Backoff } from '../base/backoff.ts';
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { EventSocket } from '../net/rtnetlink/events.ts';
+import { listLinks } from '../net/rtnetlink/links.ts';
 import { NetlinkSocket } from '../net/rtnetlink/socket.ts';
 import { ConfigWatch, type StartStep } from './config-watch.ts';
 import { Endpoints } from './endpoints.ts';
@@ -21,6 +22,7 @@ import { neighbourhoodOf } from './neighbourhood.ts';
 import { Network } from './overlay/network.ts';
 import { emptyRepairCounts } from './overlay/repair-counts.ts';
 import { dropStaleDevices, recordDevices } from './overlay/stale-devices.ts';
+import { PodRegistry } from './pod-registry.ts';
 import { PeerMonitor } from './probe/peer-monitor.ts';
 import { announceReady, Readiness } from './readiness.ts';
 import { RestartRequests } from './restart-requests.ts';
@@ -45,6 +47,7 @@ export class Agent {
   readonly probes: PeerMonitor;
   readonly endpoints: Endpoints;
   readonly uncaught: UncaughtRecord;
+  readonly pods: PodRegistry;
   readonly watch: StoreWatch;
   readonly #log: Log;
   readonly #stateDir: StateDir;
@@ -72,12 +75,17 @@ export class Agent {
     this.#log = log;
     this.endpoints = new Endpoints(log);
     this.uncaught = new UncaughtRecord(options.stateDir);
+    this.pods = new PodRegistry(options.stateDir, text => log.warn(text));
+    this.pods.observe(addresses => {
+      for (const { flows } of this.#network?.overlays ?? []) flows?.retire(addresses);
+    });
     this.watch = new StoreWatch(store, log);
     this.#events = new EventRecorder(store);
     this.#fault = new StartFault(this.readiness, this.#events, log);
     this.#restarts = new RestartRequests(log);
     this.#stateDir = new StateDir(options.stateDir);
     this.#socket = new NetlinkSocket({ netns: options.netns });
+    this.pods.reconcile(new Set(listLinks(this.#socket).map(({ name }) => name)));
     this.lease = new LeaseClient(store, options.renewMarginMs, log, this.#abort.signal, {
       held: () => {
         this.source.isProvisional = false;
@@ -379,6 +387,7 @@ export class Agent {
       for (const failure of this.#former.restore(this.#socket))
         this.#log.warn(`cannot restore the former kernel state: ${describeError(failure)}`);
     await this.#stateDir.flush();
+    await this.pods.flush();
     await this.store
       .close()
       .catch(error => this.#log.warn(`cannot close the store: ${describeError(error)}`));

@@ -1,3 +1,4 @@
+import { podEntry } from '../agent/pod-registry.ts';
 import { peerHealth } from '../agent/probe/probe-window.ts';
 import {
   boolean,
@@ -11,6 +12,7 @@ import {
   string,
   type ValueOf,
 } from '../base/schema.ts';
+import { podPairFields } from '../capture/decode/pod-pair.ts';
 import { flowOverview, flowPeerRow, flowRow } from '../capture/flows/flow-report.ts';
 import { audit } from '../diagnose/audit/balance.ts';
 import { diagnosis } from '../diagnose/doctor/finding.ts';
@@ -220,6 +222,8 @@ const lease = record({
   ),
 });
 
+const flow = record({ ...flowRow.fields, ...podPairFields });
+
 /** Readers of the answers by path. */
 export const ANSWERS = {
   '/status': status,
@@ -232,10 +236,12 @@ export const ANSWERS = {
   '/pending': listOf(string),
   /** Overlays that can be captured, with the IP versions that they carry; none where the kernel carries the packets. */
   '/captures': listOf(record({ device: string, families: listOf(number) })),
+  /** Addresses of the pods of the node: the former owners, then the present ones. */
+  '/pods': listOf(podEntry),
   '/flows': record({
     overlays: described('flow table of each overlay', listOf(flowOverview)),
     total: described('number of flows; `flows` has the first of them', number),
-    flows: described('the flows, in the order of --sort', listOf(flowRow)),
+    flows: described('the flows, in the order of --sort', listOf(flow)),
     peers: described('the sums per peer', listOf(flowPeerRow)),
   }),
   /** Link of the web UI with its token; null if there is no web UI. */
@@ -258,4 +264,5 @@ export type SettingStatus = ValueOf<typeof setting>;
 export type PeerStatus = ValueOf<typeof peer>;
 export type RouteStatus = ValueOf<typeof route>;
 export type LeaseStatus = ValueOf<typeof lease>;
+export type FlowStatus = ValueOf<typeof flow>;
 export type FlowsAnswer = Answer<'/flows'>;

@@ -5,6 +5,7 @@ import { RipstopError } from '../base/errors.ts';
 import { integer, listOf, readObject, required, text } from '../base/schema.ts';
 import type { Selection } from '../capture/filter/selection.ts';
 import type { CaptureHub } from '../capture/live/capture-hub.ts';
+import { type PodSource, withPods } from '../capture/live/record-stream.ts';
 import type { Answer } from './answers.ts';
 import { CAPTURE_ID_FIELD } from './client.ts';
 import { readJson, sendError, sendJson } from './listener.ts';
@@ -26,6 +27,12 @@ export interface CaptureTarget {
   /** IP versions of the packets that it carries. */
   readonly families: readonly number[];
   readonly hub: CaptureHub;
+}
+
+/** What captures need of a node; no targets where the kernel carries the packets. */
+export interface CaptureApi {
+  readonly captures: readonly CaptureTarget[];
+  readonly pods: PodSource;
 }
 
 export function targetsOf(targets: readonly CaptureTarget[]): Answer<'/captures'> {
@@ -53,12 +60,11 @@ export async function answerCaptureStop(incoming: IncomingMessage, response: Ser
 /**
  * Answers POST /capture: a JSON selection in, the stream of `capture/live/record-stream.ts` out until the caller hangs up or stops it by its
  * name, which a field of the answer has.
- * @param targets empty where the kernel carries the packets
  */
 export async function answerCapture(
   incoming: IncomingMessage,
   response: ServerResponse,
-  targets: readonly CaptureTarget[],
+  { captures, pods }: CaptureApi,
 ): Promise<void> {
   const control = new AbortController();
   const id = randomUUID();
@@ -68,11 +74,11 @@ export async function answerCapture(
   });
   try {
     const { selection, device, family } = await readSelection(incoming);
-    const { hub } = selectTarget(targets, device, family);
+    const { hub } = selectTarget(captures, device, family);
     const stream = await hub.start(selection, control.signal);
     running.set(id, control);
     response.writeHead(200, { 'content-type': 'application/octet-stream', [CAPTURE_ID_FIELD]: id });
-    await pipeline(stream, response);
+    await pipeline(withPods(stream, pods), response);
   } catch (error) {
     if (response.headersSent) return;
     sendError(response, error);

@@ -1,10 +1,18 @@
 import type { ServerResponse } from 'node:http';
 import { contain } from '../base/boundary.ts';
 import { RipstopError } from '../base/errors.ts';
+import type { FlowRecord } from '../capture/flows/flow-log.ts';
 import type { FlowMonitor } from '../capture/flows/flow-monitor.ts';
 import { orderFlows } from '../capture/flows/flow-order.ts';
+import type { PodLookup } from '../capture/live/pods.ts';
 import type { FlowsAnswer } from './answers.ts';
 import { sendError } from './listener.ts';
+
+/** What flows need of a node; no monitors where the kernel carries the packets. */
+export interface FlowsApi {
+  readonly flows: readonly FlowMonitor[];
+  readonly pods: { readonly names: PodLookup };
+}
 
 export interface FlowsQuery {
   /** See FLOW_ORDERS. */
@@ -21,7 +29,7 @@ const WAITING_MAX = 1 << 20;
  * The present content of the flow tables. A request turns them on for 15 seconds; the first answer is empty.
  * @throws RipstopError ECAPTURE where the kernel carries the packets, ECONFIG
  */
-export function flowsOf(overlays: readonly FlowMonitor[], { sort, limit }: FlowsQuery): FlowsAnswer {
+export function flowsOf({ flows: overlays, pods }: FlowsApi, { sort, limit }: FlowsQuery): FlowsAnswer {
   if (overlays.length === 0) throw carriedByKernel();
   const reports = overlays.map(overlay => overlay.report());
   const rows = orderFlows(
@@ -31,7 +39,11 @@ export function flowsOf(overlays: readonly FlowMonitor[], { sort, limit }: Flows
   return {
     overlays: reports.map(({ flows: _flows, peers: _peers, ...overlay }) => overlay),
     total: rows.length,
-    flows: limit === 0 ? rows : rows.slice(0, limit),
+    flows: (limit === 0 ? rows : rows.slice(0, limit)).map(row => ({
+      ...row,
+      sourcePod: pods.names.at(row.source, Date.parse(row.last)),
+      destinationPod: pods.names.at(row.destination, Date.parse(row.last)),
+    })),
     peers: reports.flatMap(report => report.peers),
   };
 }
@@ -48,7 +60,7 @@ export function readFlowsQuery(query: URLSearchParams): FlowsQuery {
  * Answers GET /flows/log: one JSON object per line (`capture/flows/flow-log.ts`) until the caller hangs up or a data
  * plane ends, and the flow tables stay on as long. A reader that is too slow loses lines; the next one says how many.
  */
-export function answerFlowLog(response: ServerResponse, overlays: readonly FlowMonitor[]): void {
+export function answerFlowLog(response: ServerResponse, { flows: overlays, pods }: FlowsApi): void {
   if (overlays.length === 0) {
     sendError(response, carriedByKernel());
     return;
@@ -68,12 +80,22 @@ export function answerFlowLog(response: ServerResponse, overlays: readonly FlowM
       }
       const lost = lostRecords + (record.lostRecords ?? 0);
       lostRecords = 0;
-      contain('flows', () =>
-        response.write(`${JSON.stringify(lost > 0 ? { ...record, lostRecords: lost } : record)}\n`),
-      );
+      const line = { ...record, ...podsOf(record, pods), ...(lost > 0 ? { lostRecords: lost } : {}) };
+      contain('flows', () => response.write(`${JSON.stringify(line)}\n`));
     }, hangUp),
   );
   response.on('close', hangUp);
+}
+
+/** Names of the pods that had the addresses at the time of the last packet. */
+function podsOf(record: FlowRecord, { names }: FlowsApi['pods']) {
+  const nameAt = (address = '') =>
+    names.at(address, Date.parse(record.flowEndMilliseconds))?.split('/') ?? [];
+  const [sourcePodNamespace, sourcePodName] = nameAt(record.sourceIPv4Address ?? record.sourceIPv6Address);
+  const [destinationPodNamespace, destinationPodName] = nameAt(
+    record.destinationIPv4Address ?? record.destinationIPv6Address,
+  );
+  return { sourcePodNamespace, sourcePodName, destinationPodNamespace, destinationPodName };
 }
 
 function carriedByKernel(): RipstopError {

@@ -1,12 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Log, logLevels, setLogLevels } from '../base/log.ts';
 import { readObject, required, text } from '../base/schema.ts';
-import type { FlowMonitor } from '../capture/flows/flow-monitor.ts';
 import type { LiveNode } from '../diagnose/trace/live.ts';
 import type { Answer, AnswerPath } from './answers.ts';
-import { answerCapture, answerCaptureStop, type CaptureTarget } from './capture.ts';
+import { answerCapture, answerCaptureStop, type CaptureApi } from './capture.ts';
 import { CAPTURE_PATH, CAPTURE_STOP_PATH, FLOW_LOG_PATH, LOG_LEVEL_PATH, TRACE_PATH } from './client.ts';
-import { answerFlowLog } from './flows.ts';
+import { answerFlowLog, type FlowsApi } from './flows.ts';
 import { readJson, sendError, sendJson, targetOf } from './listener.ts';
 import { answerTrace } from './trace.ts';
 
@@ -18,9 +17,8 @@ export type GetHandlers = {
 };
 
 /** What captures, flow logs and traces need of a node; captures and flows are empty where the kernel carries the packets. */
-export interface DebugApi {
-  readonly captures: readonly CaptureTarget[];
-  readonly flows: readonly FlowMonitor[];
+export interface DebugApi extends CaptureApi, FlowsApi {
+  readonly pods: CaptureApi['pods'] & FlowsApi['pods'];
   /** Undefined while there is no overlay. */
   readonly node: LiveNode | undefined;
 }
@@ -36,7 +34,7 @@ export async function handleRequest(
   const { path, query } = targetOf(incoming);
   switch (`${incoming.method} ${path}`) {
     case `POST ${CAPTURE_PATH}`:
-      return answerCapture(incoming, response, debug().captures);
+      return answerCapture(incoming, response, debug());
     case `POST ${CAPTURE_STOP_PATH}`:
       return answerCaptureStop(incoming, response);
     case `POST ${TRACE_PATH}`:
@@ -44,7 +42,7 @@ export async function handleRequest(
     case `POST ${LOG_LEVEL_PATH}`:
       return answerLogLevels(incoming, response, log);
     case `GET ${FLOW_LOG_PATH}`:
-      return answerFlowLog(response, debug().flows);
+      return answerFlowLog(response, debug());
   }
   const isKnown = incoming.method === 'GET' && Object.hasOwn(handlers, path);
   const handler = isKnown ? handlers[path as AnswerPath] : undefined;

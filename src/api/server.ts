@@ -55,7 +55,8 @@ export async function serveApi(
     '/audit': async query => (await import('../diagnose/audit/audit.ts')).auditOf(agent, secondsOf(query)),
     '/pending': () => pendingChanges(agent),
     '/captures': () => targetsOf(debugApiOf(agent).captures),
-    '/flows': query => flowsOf(debugApiOf(agent).flows, readFlowsQuery(query)),
+    '/pods': () => agent.pods.all,
+    '/flows': query => flowsOf(debugApiOf(agent), readFlowsQuery(query)),
     '/web': web,
     '/log-level': () => ({ levels: logLevels(log) }),
     '/log': () => recentLines(log).map(line => withoutSecrets(line, process.env)),
@@ -100,6 +101,7 @@ export function debugApiOf(agent: Agent): DebugApi {
       hub && device !== undefined ? [{ device, families: carries, hub }] : [],
     ),
     flows: overlays.flatMap(overlay => overlay.flows ?? []),
+    pods: agent.pods,
     node: traceNodeFromAgent(agent),
   };
 }

@@ -11,6 +11,7 @@ import { containedErrors } from '../../src/base/boundary.ts';
 import { createLog } from '../../src/base/log.ts';
 import { FlowMonitor } from '../../src/capture/flows/flow-monitor.ts';
 import { CaptureHub } from '../../src/capture/live/capture-hub.ts';
+import { PodNames } from '../../src/capture/live/pods.ts';
 import { worker } from '../unit/capture/fixtures/tapped.ts';
 import { bytesOf, campaign } from './campaign/campaign.ts';
 import { alterText } from './campaign/mutate-text.ts';
@@ -29,6 +30,7 @@ const flows = new FlowMonitor(one.source, 'flannel.1');
 const debug = () => ({
   captures: [{ device: 'flannel.1', families: [4], hub }],
   flows: [flows],
+  pods: { version: 0, all: [], names: new PodNames() },
   node: undefined,
 });
 

@@ -9,6 +9,7 @@ export const ANSWER_FILES = {
   '/peers': 'agent/peers.json',
   '/routes': 'agent/routes.json',
   '/leases': 'agent/leases.json',
+  '/pods': 'agent/pods.json',
   '/pending': 'agent/pending.json',
   '/node': 'agent/node.json',
   '/audit': 'agent/audit.json',

@@ -2,11 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError } from '../../base/errors.ts';
 import { PacketDecoder } from '../../capture/decode/packet-decoder.ts';
 import { createFilter } from '../../capture/filter/filter.ts';
+import { filterByPods } from '../../capture/filter/pod-filter.ts';
 import { resolveSelection, type Selection } from '../../capture/filter/selection.ts';
 import { ByteQueue } from '../../capture/format/byte-queue.ts';
 import type { CaptureHub } from '../../capture/live/capture-hub.ts';
 import type { CaptureContext } from '../../capture/live/context.ts';
-import { readRecordStream } from '../../capture/live/record-stream.ts';
+import { type PodSource, readRecordStream, withPods } from '../../capture/live/record-stream.ts';
 import { CaptureCounts, type CaptureRun, runCapture } from '../../capture/run.ts';
 import { captureFormat } from '../../capture/sink/open-sink.ts';
 import { TimeOrder } from '../../capture/time-order.ts';
@@ -36,15 +37,27 @@ export class BufferedCapture {
   #fault: string | null = null;
 
   /** @throws RipstopError EINUSE, ECAPTURE, EFILTER */
-  static async start(id: number, request: CaptureRequest, hub: CaptureHub): Promise<BufferedCapture> {
+  static async start(
+    id: number,
+    request: CaptureRequest,
+    hub: CaptureHub,
+    pods: PodSource,
+  ): Promise<BufferedCapture> {
     const stop = new AbortController();
     try {
       const selection = selectionOf(request);
-      const stream = await readRecordStream(paced(await hub.start(selection, stop.signal)));
+      const stream = await readRecordStream(paced(withPods(await hub.start(selection, stop.signal), pods)));
       const { context } = stream;
       const { points } = resolveSelection(selection, context);
-      const { snapLength, filter: inner } = request;
-      const decoder = new PacketDecoder(context, { points, snapLength, segments: false, filter: inner });
+      const { snapLength } = request;
+      const inner = filterByPods(request.filter, pods.all);
+      const decoder = new PacketDecoder(context, {
+        points,
+        snapLength,
+        segments: false,
+        filter: inner,
+        pods: stream.pods,
+      });
       const filter = await createFilter({ inner }, context, decoder);
       const capture = new BufferedCapture(id, request, context, decoder, stop);
       capture.#run({ batches: stream.batches(), filter });

@@ -92,6 +92,9 @@ export interface FlowView {
   /** Address with the port, if there is one. */
   readonly source: string;
   readonly destination: string;
+  /** `namespace/name`, null if it is no pod of this node. */
+  readonly sourcePod: string | null;
+  readonly destinationPod: string | null;
   /** Id of the peer, null for none. */
   readonly peer: string | null;
   /** Over the last seconds. */

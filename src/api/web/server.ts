@@ -165,9 +165,10 @@ export class WebServer {
   }
 
   async #start(request: CaptureRequest): Promise<void> {
-    const { hub } = selectTarget(this.#source.debug().captures, request.device || undefined, undefined);
+    const { captures, pods } = this.#source.debug();
+    const { hub } = selectTarget(captures, request.device || undefined, undefined);
     this.#capture?.stop();
-    this.#capture = await BufferedCapture.start(this.#captures + 1, request, hub);
+    this.#capture = await BufferedCapture.start(this.#captures + 1, request, hub, pods);
     this.#captures++;
   }
 }

@@ -39,9 +39,9 @@ function dropsOf(source: WebSource): DropView[] {
 }
 
 function flowsViewOf(source: WebSource): FlowsView | null {
-  const watched = source.debug().flows;
-  if (watched.length === 0) return null;
-  const { overlays, total, flows } = flowsOf(watched, { sort: 'rate', limit: FLOWS });
+  const debug = source.debug();
+  if (debug.flows.length === 0) return null;
+  const { overlays, total, flows } = flowsOf(debug, { sort: 'rate', limit: FLOWS });
   return {
     total,
     sampled: Math.min(...overlays.map(({ sampled }) => sampled)),

@@ -14,6 +14,9 @@ import type { CaptureRecord } from '../live/record.ts';
 export interface Observation {
   /** Equal for the same packet at both nodes. */
   readonly fingerprint: string;
+  /** Inner addresses. */
+  readonly source: string;
+  readonly destination: string;
   /** Describes the packet in one line. */
   readonly describe: () => string;
   readonly direction: 'egress' | 'ingress';
@@ -53,11 +56,15 @@ export class ObservationReader {
     const view = viewOf(frame.bytes);
     const direction = isEgress ? EGRESS : INGRESS;
     const isIp = this.#fields.read(view, 0, view.byteLength, frame.length, this.#link, 0, direction);
-    if (!isIp || !this.#accepts(describeKey(this.#fields.key))) return [];
+    if (!isIp) return [];
+    const flow = describeKey(this.#fields.key);
+    if (!this.#accepts(flow)) return [];
     const isGso = isEgress && record.offload.gsoSize > 0;
     const packets = isGso ? segmentGso(frame, record.offload, this.#link) : [frame];
     return packets.map(packet => ({
       fingerprint: fingerprint(packet, this.#link),
+      source: flow.source,
+      destination: flow.destination,
       describe: () => describePacket(packet.bytes, this.#link, { length: packet.length }),
       direction: record.direction,
       readAt: record.time - BigInt(record.tookNs),

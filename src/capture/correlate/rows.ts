@@ -10,7 +10,9 @@ import {
   type ValueOf,
 } from '../../base/schema.ts';
 import { formatLatency } from '../../base/text/quantity.ts';
+import { podPairFields, podPairText } from '../decode/pod-pair.ts';
 import { type CaptureContext, ownAddress, peerName } from '../live/context.ts';
+import type { PodLookup } from '../live/pods.ts';
 import { FATES, type NodeObservation, type PacketPath } from './correlator.ts';
 
 const step = record({
@@ -29,6 +31,7 @@ const step = record({
 export const pathRowField = record({
   time: described('when a forwarder first read the packet, microseconds', string),
   packet: described('the packet in the notation of tcpdump', string),
+  ...podPairFields,
   fate: described(
     'arrived: seen at both nodes; dropped: one of them dropped it; missing: the sender saw it, the receiver did not; ' +
       'unmatched: the receiver saw it, the sender did not',
@@ -43,8 +46,15 @@ export const pathRowField = record({
 export type PathRow = ValueOf<typeof pathRowField>;
 export type PathStep = ValueOf<typeof step>;
 
-/** @param contexts by node */
-export function pathRow({ sent, received, fate }: PacketPath, contexts: readonly CaptureContext[]): PathRow {
+/**
+ * @param contexts by node
+ * @param pods by node: each names its own
+ */
+export function pathRow(
+  { sent, received, fate }: PacketPath,
+  contexts: readonly CaptureContext[],
+  pods: readonly PodLookup[],
+): PathRow {
   const steps: PathStep[] = [];
   if (sent) steps.push(stepOf(sent, contexts));
   if (sent && received) {
@@ -58,9 +68,14 @@ export function pathRow({ sent, received, fate }: PacketPath, contexts: readonly
   const verdict = contexts[last.node]?.verdicts[last.observation.verdict];
   const isDropped = fate === 'dropped';
   const errno = last.observation.error > 0 ? ` (${errnoName(last.observation.error)})` : '';
+  const { source, destination, readAt } = first.observation;
+  const podAt = (address: string) =>
+    pods.map(names => names.at(address, Number(readAt / 1_000_000n))).find(name => name !== null) ?? null;
   return {
-    time: isoMicroseconds(first.observation.readAt),
+    time: isoMicroseconds(readAt),
     packet: first.observation.describe(),
+    sourcePod: podAt(source),
+    destinationPod: podAt(destination),
     fate,
     steps,
     reason: isDropped ? `${verdict?.name ?? 'lost'}${errno}` : null,
@@ -91,11 +106,16 @@ function isoMicroseconds(ns: bigint): string {
 export class PathLines {
   readonly #explained = new Set<string>();
 
-  lines({ time, packet, fate, steps, reason, meaning, remedy }: PathRow): string[] {
+  lines(row: PathRow): string[] {
+    const { time, packet, fate, steps, reason, meaning, remedy } = row;
+    const pods = podPairText(row);
     const way = steps
       .map(({ where, ns }, at) => `${where} ${formatLatency(ns / 1e6)}${whyNegative(ns, steps[at - 1])}`)
       .join(' > ');
-    const lines = [`${time.slice(11, 26)} ${packet}`, `  ${way}, ${ending(fate, steps, reason)}`];
+    const lines = [
+      `${time.slice(11, 26)} ${packet}${pods ? `  (${pods})` : ''}`,
+      `  ${way}, ${ending(fate, steps, reason)}`,
+    ];
     if (reason !== null && !this.#explained.has(reason)) {
       this.#explained.add(reason);
       lines.push(`  ${meaning}`, `  what to do: ${remedy}`);

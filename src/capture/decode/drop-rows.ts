@@ -3,6 +3,7 @@ import { described, nullable, oneOf, record, string, type ValueOf } from '../../
 import { type CaptureContext, encapsulationOf, peerName } from '../live/context.ts';
 import type { CaptureRecord } from '../live/record.ts';
 import type { PacketDecoder } from './packet-decoder.ts';
+import { podPairFields, podPairText } from './pod-pair.ts';
 import { describePacket } from './text.ts';
 
 /** A dropped frame for a person or a program. */
@@ -11,6 +12,7 @@ export const dropRowField = record({
   reason: described('name of the verdict', string),
   direction: described('egress: to the peer; ingress: from it', oneOf(['egress', 'ingress'])),
   packet: described('the inner frame in the notation of tcpdump', string),
+  ...podPairFields,
   peer: described('name of the peer; null without one', nullable(string)),
   from: described('underlay source of a datagram; null on egress', nullable(string)),
   errno: described('errno of the system call that failed; null without one', nullable(string)),
@@ -30,6 +32,7 @@ export function dropRow(captured: CaptureRecord, context: CaptureContext, decode
     reason: verdict?.name ?? `verdict ${captured.verdict}`,
     direction: captured.direction,
     packet: describePacket(frame.bytes, link, { length: frame.length }),
+    ...decoder.pods(captured),
     peer: captured.remote ? peerName(captured.remote) : null,
     from: decoder.source(captured) ?? null,
     errno: captured.error > 0 ? errnoName(captured.error) : null,
@@ -63,7 +66,8 @@ export class DropLines {
     const lines = before && before !== now && before.more > 0 ? [moreLine(note.reason, before)] : [];
     const { time, reason, direction, packet, errno } = note;
     const where = note.peer ?? note.from;
-    const context = [errno, where && `${direction === 'egress' ? 'to' : 'from'} ${where}`].filter(Boolean);
+    const peer = where && `${direction === 'egress' ? 'to' : 'from'} ${where}`;
+    const context = [errno, peer, podPairText(note)].filter(Boolean);
     const about = context.length > 0 ? `  (${context.join(', ')})` : '';
     lines.push(`${time.slice(11, 23)} ${reason.padEnd(16)} ${direction.padEnd(7)} ${packet}${about}`);
     if (!this.#explained.has(reason)) {

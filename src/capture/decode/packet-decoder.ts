@@ -5,8 +5,10 @@ import { errnoName } from '../../base/errors.ts';
 import * as point from '../../dataplane/tap/record-layout.ts';
 import { type CaptureInterface, LINK_ETHERNET, LINK_RAW, type Packet } from '../format/packet.ts';
 import { type CaptureContext, encapsulationOf, peerName } from '../live/context.ts';
+import { NO_NAMES, type PodLookup } from '../live/pods.ts';
 import type { CaptureRecord } from '../live/record.ts';
 import { egressHeader, synthesizeOuter } from './outer-header.ts';
+import { type PodPair, PodPairs, podPairText } from './pod-pair.ts';
 import { packetCount, type Slice, segmentGso } from './segments.ts';
 
 const DESCRIPTIONS: Readonly<Record<point.PointName, string>> = {
@@ -28,6 +30,8 @@ export interface PacketDecoderOptions {
   readonly filter?: string | undefined;
   /** The format does not name points: a dropped packet is not shown at `drop` where its first point shows it already. */
   readonly isNameless?: boolean | undefined;
+  /** Pods to name in the comments. */
+  readonly pods?: PodLookup | undefined;
 }
 
 /** Decodes the records of the workers into the packets of a capture file. */
@@ -37,6 +41,7 @@ export class PacketDecoder {
   readonly #context: CaptureContext;
   readonly #options: PacketDecoderOptions;
   readonly #link: 'ethernet' | 'ip';
+  readonly #pods: PodPairs;
   /** Index of a point's interface, by the number of the point. */
   readonly #indices: number[] = [];
 
@@ -44,6 +49,7 @@ export class PacketDecoder {
     this.#context = context;
     this.#options = options;
     this.#link = encapsulationOf(context).inner;
+    this.#pods = new PodPairs(options.pods ?? NO_NAMES, this.#link);
     const interfaces: CaptureInterface[] = [];
     for (const [number, name] of point.POINT_NAMES.entries()) {
       if ((options.points & (1 << number)) === 0) continue;
@@ -104,6 +110,11 @@ export class PacketDecoder {
     return { bytes: record.bytes.subarray(headerBytes), length: Math.max(0, record.length - headerBytes) };
   }
 
+  /** The pods at the ends of the inner frame. */
+  pods(record: CaptureRecord): PodPair {
+    return this.#pods.of(this.inner(record), record.time);
+  }
+
   /** The outer datagram, of either direction, undefined if its addresses are unknown. */
   outer(record: CaptureRecord): Slice | undefined {
     return synthesizeOuter(record, record, this.#context);
@@ -150,6 +161,8 @@ export class PacketDecoder {
     const fate = verdict?.drop ? `drop: ${name}, ${verdict.meaning}` : name;
     const failed = record.error > 0 ? `, ${errnoName(record.error)}` : '';
     const comments = [`${fate}${failed}${peer ? `; peer ${peer}` : ''}`];
+    const pods = podPairText(this.pods(record));
+    if (pods) comments.push(pods);
     const offload = this.#options.segments ? undefined : this.#offload(record);
     if (offload) comments.push(offload);
     return comments;

@@ -1,8 +1,10 @@
+import { viewOf } from '../../../encap/wire/addresses.ts';
 import * as ipv4 from '../../../encap/wire/ipv4.ts';
 import * as ipv6 from '../../../encap/wire/ipv6.ts';
 import * as tcp from '../../../encap/wire/tcp.ts';
 import { linkBytes } from '../../../encap/wire/vlan.ts';
 import { elementAt } from '../../base/at.ts';
+import { type Address, bytesOf } from '../../ip/address.ts';
 
 /** Words of a flow's key: head, ports, source (4), destination (4); addresses in network order, IPv4 in its last word. */
 export const KEY_WORDS = 10;
@@ -124,6 +126,29 @@ export class FlowFields {
     this.acknowledgement = tcp.acknowledgement(view, ip + l4) | 0;
     this.flags = tcp.flags(view, ip + l4);
   }
+}
+
+/** Bit of a key's head for a flow that is over, although packets with its key may come again. */
+const FORMER = 1 << 9;
+
+/** Changes the key of a flow to one that no packet has any more; `describeKey` reads it as before. */
+export function retireKey(key: Int32Array): void {
+  key[0] = elementAt(key, 0) | FORMER;
+}
+
+/** The words of an address in a key: an IPv4 address is the last one. */
+export function addressWords(address: Address): Int32Array {
+  const bytes = bytesOf(address);
+  const view = viewOf(bytes);
+  const words = new Int32Array(4);
+  for (let at = 0; at < bytes.length; at += 4) words[4 - bytes.length / 4 + at / 4] = view.getInt32(at);
+  return words;
+}
+
+/** True if an end of a flow has the address. */
+export function hasAddress(key: Int32Array, words: Int32Array): boolean {
+  const isAt = (from: number) => words.every((word, at) => key[from + at] === word);
+  return isAt(2) || isAt(6);
 }
 
 /** Writes the key of the opposite direction of `key` into `to`. */

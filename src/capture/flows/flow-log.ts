@@ -15,13 +15,15 @@ import type { FiveTuple } from './flow-filter.ts';
 import { describeKey, describePeer, type FlowNames } from './flow-report.ts';
 
 const port = integer(0, 65_535, 'port; absent for a protocol without ports');
+const pod = (part: string, end: string) =>
+  described(`${part} of the pod with the ${end} address; absent if it is no pod of this node`, string);
 const counted = (doc: string) => required(described(doc, number));
 
 /**
  * One line of the flow log: what a flow did since its previous line. The names are the information elements of IPFIX
  * (https://www.iana.org/assignments/ipfix), so a collector that accepts IPFIX as JSON accepts these lines. What has no
- * IPFIX element is under `ripstop`, except `format` and `lostRecords`. docs/decisions/0074-flow-table.md explains why
- * there is no binary IPFIX.
+ * IPFIX element is under `ripstop`, except `format` and `lostRecords`. The names of pods are elements of Antrea's exporter.
+ * docs/decisions/0074-flow-table.md explains why there is no binary IPFIX.
  */
 export const flowRecordField = openObject(
   {
@@ -37,6 +39,10 @@ export const flowRecordField = openObject(
     destinationIPv6Address: described('of an IPv6 packet', string),
     sourceTransportPort: port,
     destinationTransportPort: port,
+    sourcePodNamespace: pod('namespace', 'source'),
+    sourcePodName: pod('name', 'source'),
+    destinationPodNamespace: pod('namespace', 'destination'),
+    destinationPodName: pod('name', 'destination'),
     packetDeltaCount: counted('forwarded packets'),
     octetDeltaCount: counted('their IP bytes'),
     droppedPacketDeltaCount: counted('packets dropped by this node'),

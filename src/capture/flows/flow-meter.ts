@@ -19,6 +19,8 @@ const SNAP_LENGTH = 128;
 const POLL_MS = 10;
 /** Maximum number of frames per poll, which limits the cost to a tenth of a core. Further frames are not sampled. */
 const FRAMES_PER_POLL = 2048;
+/** Polls that read what was there at a moment; in a flood the rings never become empty. */
+const DRAIN_POLLS = 16;
 /** Interval of the rates, milliseconds. */
 const TICK_MS = 1000;
 /** Interval of the log lines of a continuing flow, milliseconds. */
@@ -109,6 +111,12 @@ export class FlowMeter {
     setTapFilter(this.#source.control, FLOW_TAP, undefined);
   }
 
+  /** Counts what has passed, and retires the flows of these addresses: packets that come from now on begin new ones. */
+  retire(addresses: readonly Int32Array[]): void {
+    for (let polls = 0; polls < DRAIN_POLLS && this.#poll() > 0; polls++);
+    for (const words of addresses) this.table.retire(words);
+  }
+
   report(): FlowReport {
     this.#poll();
     const { table } = this;
@@ -129,12 +137,15 @@ export class FlowMeter {
     };
   }
 
-  #poll(): void {
+  /** @returns frames that were read */
+  #poll(): number {
     for (const change of this.#source.changesAfter(this.#history.generation)) this.#history.apply(change);
-    if (this.#reader.visit(this.#visit, FRAMES_PER_POLL) > 0) return;
+    const frames = this.#reader.visit(this.#visit, FRAMES_PER_POLL);
+    if (frames > 0) return frames;
     this.#reader.visitLosses((worker, _kind, lost) => {
       elementAt(this.#shares, worker).lost += lost.all;
     });
+    return 0;
   }
 
   readonly #visit: RecordVisitor = (worker, view, at, size, kind, lost) => {

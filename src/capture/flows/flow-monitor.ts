@@ -1,4 +1,6 @@
+import { requireAddress } from '../../ip/address.ts';
 import type { CaptureSource } from '../live/capture-hub.ts';
+import { addressWords } from './flow-fields.ts';
 import { type FlowFollower, FlowMeter } from './flow-meter.ts';
 import type { FlowReport } from './flow-report.ts';
 import { DEFAULT_CAPACITY } from './flow-table.ts';
@@ -49,6 +51,11 @@ export class FlowMonitor {
     this.#followers.set(follower, over);
     this.#on();
     return () => this.#followers.delete(follower);
+  }
+
+  /** The owner of these addresses changes now: packets that come from now on begin new flows. */
+  retire(addresses: readonly string[]): void {
+    this.#run?.retire(addresses.map(address => addressWords(requireAddress(address))));
   }
 
   /** Turns the table off and discards it. */

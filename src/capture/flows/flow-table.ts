@@ -1,6 +1,6 @@
 import { elementAt } from '../../base/at.ts';
 import { FlowEntry } from './flow-entry.ts';
-import { type FlowFields, KEY_WORDS, reverseKey } from './flow-fields.ts';
+import { type FlowFields, hasAddress, KEY_WORDS, retireKey, reverseKey } from './flow-fields.ts';
 import { ewma, onAck, onDataSent } from './tcp-tracker.ts';
 
 /** Slots per bucket. */
@@ -127,6 +127,16 @@ export class FlowTable {
         this.#end(slot, entry.isEnding ? END_OF_FLOW : IDLE_TIMEOUT);
       else entry.mark();
     }
+  }
+
+  /** Retires the flows of an address: they stay until they are idle, and further packets begin new ones. */
+  retire(words: Int32Array): void {
+    this.each((key, entry) => {
+      if (!hasAddress(key, words)) return;
+      retireKey(key);
+      if (entry.reverse) entry.reverse.reverse = undefined;
+      entry.reverse = undefined;
+    });
   }
 
   /** Shows every flow; the key is valid during the call. */

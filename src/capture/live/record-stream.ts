@@ -13,6 +13,7 @@ import { ByteQueue } from '../format/byte-queue.ts';
 import { ByteSource } from '../format/byte-source.ts';
 import { type CaptureContext, type PeerChange, readContext, readPeerChange } from './context.ts';
 import { PeerHistory } from './peer-history.ts';
+import { type PodAddress, PodNames, podAddresses } from './pods.ts';
 import {
   type CaptureRecord,
   decodeRecord,
@@ -24,12 +25,14 @@ import {
 /*
  * The stream of records from the forwarding process to its reader. Each message is an int32 length, an int32 kind and
  * that many bytes, little-endian, as both processes run on one machine. The first message is the context as JSON; the
- * others are changes of the peers as JSON, and records in the layout of the ring, in which the losses are those since the
- * record before. A record without points has no frame and tells only losses. A change comes before the first record that
+ * others are changes of the peers and the pods of the node as JSON, and records in the layout of the ring, in which the
+ * losses are those since the record before. A record without points has no frame and tells only losses. A change comes before the first record that
  * was made with it; records of former generations may still follow.
  */
 const KIND_CONTEXT = 0x43;
 const KIND_PEERS = 0x50;
+const KIND_PODS = 0x4e;
+const JSON_KINDS: readonly number[] = [KIND_CONTEXT, KIND_PEERS, KIND_PODS];
 const MESSAGE_HEADER = 8;
 /** Enough for a GSO packet with its header. */
 const RECORD_MAX = 1 << 20;
@@ -46,6 +49,38 @@ export function encodeContext(context: CaptureContext): Uint8Array {
 /** The message of a change of the peers. */
 export function encodePeerChange(change: PeerChange): Uint8Array {
   return encodeJson(KIND_PEERS, change);
+}
+
+/** The pods of a node; `version` changes with them. */
+export interface PodSource {
+  readonly version: number;
+  readonly all: readonly PodAddress[];
+}
+
+/** The stream, with the pods of the node after its context and whenever they have changed. */
+export async function* withPods(
+  stream: AsyncIterable<Uint8Array>,
+  pods: PodSource,
+): AsyncGenerator<Uint8Array, void, void> {
+  let told: number | undefined;
+  for await (const messages of stream) {
+    const isFirst = told === undefined;
+    if (isFirst) yield messages;
+    if (told !== pods.version) {
+      told = pods.version;
+      yield encodeJson(
+        KIND_PODS,
+        pods.all.map(({ address, namespace, name, since, until }) => ({
+          address,
+          namespace,
+          name,
+          since,
+          until,
+        })),
+      );
+    }
+    if (!isFirst) yield messages;
+  }
 }
 
 function encodeJson(kind: number, value: object): Uint8Array {
@@ -104,6 +139,8 @@ function setLosses(view: DataView, record: number, { all, forwarded, dropped }: 
 /** A stream as its reader sees it. */
 export interface RecordStream {
   readonly context: CaptureContext;
+  /** Pods of the node, the former ones included. */
+  readonly pods: PodNames;
   /** What came in together, in order. Ends with the stream; throws RipstopError EAGENT when that is broken. */
   batches(): AsyncGenerator<CaptureRecord[], void, void>;
 }
@@ -115,7 +152,8 @@ export async function readRecordStream(chunks: AsyncIterable<Uint8Array>): Promi
   if (first?.kind !== KIND_CONTEXT) broken(source, 'it does not begin with a context');
   const context = jsonOf(source, first.body, readContext);
   const peers = new PeerHistory(context);
-  return { context, batches: () => batches(source, peers) };
+  const pods = new PodNames();
+  return { context, pods, batches: () => batches(source, peers, pods) };
 }
 
 function jsonOf<T>(source: ByteSource, body: DataView, read: (raw: unknown) => T): T {
@@ -126,7 +164,11 @@ function jsonOf<T>(source: ByteSource, body: DataView, read: (raw: unknown) => T
   }
 }
 
-async function* batches(source: ByteSource, peers: PeerHistory): AsyncGenerator<CaptureRecord[], void, void> {
+async function* batches(
+  source: ByteSource,
+  peers: PeerHistory,
+  pods: PodNames,
+): AsyncGenerator<CaptureRecord[], void, void> {
   try {
     for (;;) {
       const records: CaptureRecord[] = [];
@@ -137,6 +179,8 @@ async function* batches(source: ByteSource, peers: PeerHistory): AsyncGenerator<
           return;
         }
         if (message.kind === KIND_PEERS) peers.apply(jsonOf(source, message.body, readPeerChange));
+        else if (message.kind === KIND_PODS)
+          pods.replace(jsonOf(source, message.body, raw => podAddresses.read(raw, 'pods')));
         else records.push(recordOf(source, message, peers));
       } while (records.length < BATCH && hasMessage(source));
       if (records.length > 0) yield records;
@@ -177,7 +221,7 @@ async function nextMessage(source: ByteSource): Promise<Message | undefined> {
   const head = viewOf(source.peek(MESSAGE_HEADER));
   const length = head.getInt32(0, true);
   const kind = head.getInt32(4, true);
-  if (length < 0 || length > (kind === KIND_CONTEXT || kind === KIND_PEERS ? JSON_MAX : RECORD_MAX))
+  if (length < 0 || length > (JSON_KINDS.includes(kind) ? JSON_MAX : RECORD_MAX))
     broken(source, `a message of ${length} bytes`);
   if (!(await source.fill(MESSAGE_HEADER + length))) broken(source, 'it ends inside a message');
   source.take(MESSAGE_HEADER);

@@ -12,6 +12,7 @@ import {
 } from '../../base/schema.ts';
 import { pathRowField } from '../../capture/correlate/rows.ts';
 import { dropRowField } from '../../capture/decode/drop-rows.ts';
+import { podPairFields } from '../../capture/decode/pod-pair.ts';
 import { flowRecordField } from '../../capture/flows/flow-log.ts';
 import {
   replayComparisonField,
@@ -83,6 +84,12 @@ export const JSON_FORMATS = {
     command: 'ripstop leases -o json',
     field: record({ leases: described('all leases of the store', ANSWERS['/leases']) }),
   },
+  'ripstop-pods/1': {
+    command: 'ripstop pods -o json',
+    field: record({
+      pods: described('the former owners of addresses, then the present ones', ANSWERS['/pods']),
+    }),
+  },
   'ripstop-drops/1': {
     command: 'ripstop drops -o json',
     field: ANSWERS['/drops'],
@@ -103,7 +110,10 @@ export const JSON_FORMATS = {
   'ripstop-flow/1': { command: 'ripstop flows --log', lines: true, field: flowRecordField },
   'ripstop-trace/1': {
     command: 'ripstop trace -o json',
-    field: record({ nodes: described('one per node, in the order of the way', listOf(traceAnswer)) }),
+    field: record({
+      nodes: described('one per node, in the order of the way', listOf(traceAnswer)),
+      ...podPairFields,
+    }),
   },
   'ripstop-path/1': { command: 'ripstop trace --live -o json', lines: true, field: pathRowField },
   'ripstop-replay/1': { command: 'ripstop replay -o json', lines: true, field: replayRowField },

@@ -43,6 +43,32 @@ export interface Host {
 export interface AgentView {
   /** Why pods of this node may be unable to reach others, or undefined. */
   trouble(): string | undefined;
+  /** Present where the agent keeps the names of pods. */
+  pods?: PodRecorder;
+}
+
+/** The interface of a container in a network. */
+export interface PodAttachment {
+  readonly network: string;
+  readonly containerId: string;
+  readonly ifname: string;
+}
+
+/** What calls that have succeeded say about pods and their addresses. */
+export interface PodRecorder {
+  /**
+   * @param at with the path of its namespace, and the interfaces of the node that the result names
+   * @param addresses in canonical form
+   * @param pod undefined for a container without the names of a pod
+   */
+  attached(
+    at: PodAttachment & { readonly netns: string; readonly hostLinks: readonly string[] },
+    addresses: readonly string[],
+    pod: { readonly namespace: string; readonly name: string } | undefined,
+  ): void;
+  detached(at: PodAttachment): void;
+  /** @param valid the attachments of the network that are left */
+  collected(network: string, valid: readonly Omit<PodAttachment, 'network'>[]): void;
 }
 
 /** The keys and differences of a plugin, for docs/reference/cni.md. */

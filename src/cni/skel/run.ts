@@ -1,9 +1,11 @@
+import { contain } from '../../base/boundary.ts';
 import { messageOf } from '../../base/errors.ts';
 import { encodeResult } from '../result/encode.ts';
 import type { Environment } from './environment.ts';
 import { CniError, CODE, encodeError, toCniError } from './errors.ts';
 import { execute, parseInput } from './execute.ts';
 import type { Host, Plugin } from './plugin.ts';
+import { reportPods } from './report-pods.ts';
 import { ALL_VERSIONS, CURRENT_VERSION } from './version.ts';
 
 /** The process around a plugin, all of it injected: the whole protocol is tested without one. */
@@ -37,6 +39,9 @@ export async function run(plugin: Plugin, streams: Streams, host: Host): Promise
     const input = parseInput(await readAll(streams));
     version = versionOfErrors(input.config.cniVersion);
     const { call, result } = await execute(plugin, env, input, host);
+    const pods = host.agent?.pods;
+    // Names are for people: an error with them does not fail the call.
+    if (pods) contain('cni', () => reportPods(pods, call, result));
     if (result) streams.stdout(print(encodeResult(result, call.version)));
     return 0;
   } catch (error) {

@@ -37,6 +37,7 @@ export function Flows({ flows, peer }: FlowsProps) {
 
 function FlowRow({ flow }: { flow: FlowView }) {
   const { direction, protocol, source, destination, drops, dropReason, retransmissions, rttMs } = flow;
+  const pods = [flow.sourcePod, flow.destinationPod];
   return (
     <tr>
       <th scope="row">
@@ -47,6 +48,7 @@ function FlowRow({ flow }: { flow: FlowView }) {
         <span class="mono">
           {protocol} {source} → {destination}
         </span>
+        {pods.some(Boolean) ? <span class="hint"> {pods.map(pod => pod ?? '…').join(' → ')}</span> : null}
         {drops > 0 && dropReason ? <span class="why"> {dropReason}</span> : null}
       </th>
       <Cell title="Rate" kind="number">

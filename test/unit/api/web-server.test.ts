@@ -18,6 +18,7 @@ import type { WebSource } from '../../../src/api/web/source.ts';
 import { FlowMonitor } from '../../../src/capture/flows/flow-monitor.ts';
 import { readCapture } from '../../../src/capture/format/open.ts';
 import { CaptureHub } from '../../../src/capture/live/capture-hub.ts';
+import { PodNames } from '../../../src/capture/live/pods.ts';
 import type { CounterSnapshot } from '../../../src/dataplane/dataplane.ts';
 import * as verdicts from '../../../src/dataplane/descriptor/verdicts.ts';
 import { chunked } from '../capture/fixtures/files.ts';
@@ -37,6 +38,9 @@ const counters = (drops: number, sent = 0) =>
     peers: { b: { egress: tally(sent), ingress: tally(0) } },
   }) as unknown as CounterSnapshot;
 
+const since = '1970-01-01T00:00:00.000Z';
+const PODS = [{ address: '10.244.1.5', namespace: 'default', name: 'web-1', since, until: null }];
+
 /** A page over a worker whose batches a test fills. */
 async function served(t: Owner, options: Partial<WebOptions> = {}, withHub = true) {
   const one = worker('egress');
@@ -49,6 +53,7 @@ async function served(t: Owner, options: Partial<WebOptions> = {}, withHub = tru
     debug: () => ({
       captures: withHub ? [{ device: 'flannel.1', families: [4], hub }] : [],
       flows: [monitor],
+      pods: { version: 0, all: PODS, names: new PodNames(PODS) },
       node: undefined,
     }),
   };
@@ -189,6 +194,7 @@ t.test('a capture: started, looked at in pieces, taken as a file', async t => {
 t.test('what is wrong with a request is said', async t => {
   const { read } = await served(t);
   const wrong: [Partial<CaptureRequest>, object][] = [
+    [{ filter: 'host default/web-2' }, { error: /no pod "default\/web-2"/, hint: /: default\/web-1; / }],
     [{ filter: 'tcp prot 80' }, { error: /filter "tcp prot 80": .*syntax/, hint: /pcap-filter/ }],
     [{ points: ['egres-inner'] }, { error: /unknown capture point "egres-inner"/, hint: /egress-inner/ }],
     [{ peer: 'absent' }, { error: /unknown peer/ }],
@@ -244,7 +250,12 @@ t.test('the view: the flows with the highest rate, from the second look on', asy
   t.match((await read<View>('GET', '/api/view')).flows, {
     total: 1,
     sampled: 1,
-    rows: [{ protocol: 'tcp', source: '10.244.1.5:1', destination: '10.244.2.9:80', peer: 'node-b' }],
+    rows: [
+      {
+        ...{ protocol: 'tcp', source: '10.244.1.5:1', destination: '10.244.2.9:80', peer: 'node-b' },
+        ...{ sourcePod: 'default/web-1', destinationPod: null },
+      },
+    ],
   });
 });
 

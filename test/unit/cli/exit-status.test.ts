@@ -148,13 +148,24 @@ t.test('names of other nodes on the screen (H17): no command prints their contro
     ...{ node: evil, packet: evil, outcome: 'forwarded', verdict: evil, remedy: null, departure: null },
     ...{ steps: [{ step: 'route', ok: true, certain: true, text: evil }], ingressPeer: null },
   };
+  const pod = {
+    ...{ address: '10.0.0.1', namespace: 'default', name: 'web-1', since: evil, until: null },
+    ...{ network: evil, containerId: evil, ifname: evil, netns: evil, hostLinks: [] },
+  };
   await agentFor(t, socket, {
     '/status': () => ({ ...STATUS, ready: true, reasons: [evil], node: evil }),
     '/doctor': () => ({ findings: [finding], inOrder: [evil] }),
     '/pending': () => [`! ${evil}`],
     '/trace': () => trace,
+    '/pods': () => [pod],
   });
-  const commands = [['status'], ['doctor'], ['plan'], ['trace', '--src', '10.0.0.1', '--dst', '10.0.0.2']];
+  const commands = [
+    ['pods'],
+    ['status'],
+    ['doctor'],
+    ['plan'],
+    ['trace', '--src', '10.0.0.1', '--dst', '10.0.0.2'],
+  ];
   await Promise.all(
     commands.map(async words => {
       const { code, stdout, stderr } = await run(...words, '--socket', socket);

@@ -29,7 +29,10 @@ const workForCni = (flags: Flags): SideService => ({
     const host = {
       ...processHost(),
       log: (line: string) => log.info(line),
-      agent: { trouble: () => (readiness.isReady ? undefined : readiness.reasons().join('; ')) },
+      agent: {
+        trouble: () => (readiness.isReady ? undefined : readiness.reasons().join('; ')),
+        pods: agent.pods,
+      },
     };
     return serveCni(path, host, flags.text('cni-calls-dir'));
   },

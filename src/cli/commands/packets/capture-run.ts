@@ -14,6 +14,7 @@ import { TextSink } from '../../../capture/sink/text-sink.ts';
 import { TimeOrder } from '../../../capture/time-order.ts';
 import { POINT_NAMES } from '../../../dataplane/tap/record-layout.ts';
 import { native } from '../../../native/load.ts';
+import { resolvePods } from '../../pods.ts';
 import { stopOnSignal } from '../../terminal/stop.ts';
 import { throttleUnderLoad } from './capture-throttle.ts';
 
@@ -43,7 +44,7 @@ const SNAP_FOR_FILTERS = 128;
 
 /** Runs `ripstop capture` until it is stopped, a limit is reached, or the data plane ends. Throws RipstopError. */
 export async function runCaptureCommand(
-  filter: string,
+  given: string,
   options: CaptureOptions,
   version: string,
 ): Promise<void> {
@@ -57,13 +58,14 @@ export async function runCaptureCommand(
     peer: options.peer,
   };
   pointBits(selection.points ?? []);
+  const filter = await resolvePods(options.socket, given);
   const stop = stopOnSignal(options.duration).signal;
   const request = { ...selection, ...(device === undefined ? {} : { device }) };
   const chunks = await openCaptureStream(options.socket, request, stop);
-  const { context, batches } = await readRecordStream(chunks);
+  const { context, pods, batches } = await readRecordStream(chunks);
   const { points } = resolveSelection(selection, context);
   const isNameless = options.write !== undefined && kindOf(options.write, options) === 'pcap';
-  const decoder = new PacketDecoder(context, { points, snapLength, segments, filter, isNameless });
+  const decoder = new PacketDecoder(context, { points, snapLength, segments, filter, isNameless, pods });
   if ((filter || outer) && snapLength > 0 && snapLength < SNAP_FOR_FILTERS)
     note(
       `with a snap length below ${SNAP_FOR_FILTERS} bytes the filter may not see the headers that it needs`,

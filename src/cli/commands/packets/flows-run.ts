@@ -6,6 +6,7 @@ import { readFiveTuple } from '../../../capture/flows/flow-log.ts';
 import { OutputStream } from '../../../capture/sink/output-stream.ts';
 import { objectText } from '../../json/print.ts';
 import type { OutputOptions } from '../../options.ts';
+import { resolvePods } from '../../pods.ts';
 import { stopOnSignal } from '../../terminal/stop.ts';
 import { showFlows } from './flows-view.ts';
 
@@ -20,7 +21,7 @@ export interface FlowsOptions extends OutputOptions {
 
 /** `ripstop flows`: prints the flow table once. @throws RipstopError */
 export async function listFlows(filter: string, options: FlowsOptions): Promise<void> {
-  const wanted = await createFlowFilter(filter);
+  const wanted = await createFlowFilter(await resolvePods(options.socket, filter));
   const ask = () => askFlows(options, wanted, options.rows);
   let answer = await ask();
   const since = Math.max(...answer.overlays.map(overlay => Date.parse(overlay.since)));
@@ -56,7 +57,7 @@ export async function askFlows(
 
 /** `ripstop flows --log`: prints one JSON object per line until SIGINT, SIGTERM or the end of the data plane. @throws RipstopError */
 export async function logFlows(filter: string, { socket }: FlowsOptions): Promise<void> {
-  const wanted = await createFlowFilter(filter);
+  const wanted = await createFlowFilter(await resolvePods(socket, filter));
   const stop = stopOnSignal();
   const out = new OutputStream(process.stdout);
   const lines = await openFlowLog(socket, stop.signal);

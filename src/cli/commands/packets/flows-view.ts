@@ -1,7 +1,7 @@
-import type { FlowsAnswer } from '../../../api/answers.ts';
+import type { FlowStatus, FlowsAnswer } from '../../../api/answers.ts';
 import { printable } from '../../../base/text/printable.ts';
 import { formatCompact, formatDuration, formatLatency, formatShare } from '../../../base/text/quantity.ts';
-import type { FlowCounts, FlowPeerRow, FlowRow } from '../../../capture/flows/flow-report.ts';
+import type { FlowCounts, FlowPeerRow } from '../../../capture/flows/flow-report.ts';
 import { formatEndpoint } from '../../../ip/address.ts';
 import { formatTable } from '../../terminal/table.ts';
 
@@ -70,13 +70,16 @@ function summary({ overlays, total }: FlowsAnswer): string {
   return words.join('; ');
 }
 
-function flowTable(flows: readonly FlowRow[], columns: number): string {
+function flowTable(flows: readonly FlowStatus[], columns: number): string {
   if (flows.length === 0) return 'no flow\n';
   return fitted(
     ['  WHAT', ['SOURCE', 'DESTINATION'], [' RATE', 'BYTES', 'DROPS', 'RETR', '   RTT']],
     flows.map(flow => [
       `${flow.direction === 'egress' ? '>' : '<'} ${flow.protocol}`,
-      [formatEndpoint(flow.source, flow.sourcePort), formatEndpoint(flow.destination, flow.destinationPort)],
+      [
+        formatEndpoint(flow.sourcePod ?? flow.source, flow.sourcePort),
+        formatEndpoint(flow.destinationPod ?? flow.destination, flow.destinationPort),
+      ],
       amounts(flow),
     ]),
     columns,

@@ -6,7 +6,7 @@ import type { FlowsOptions } from './flows-run.ts';
 /** The common options of `flows` and `top`. */
 export function flowOptions(command: Command): Command {
   return command
-    .argument('[filter...]', 'flows to show, e.g. tcp port 80 and host 10.244.2.9')
+    .argument('[filter...]', 'flows to show, e.g. tcp port 80 and host default/web-1')
     .addOption(
       new Option('--by <what>', 'one row per flow or per peer').choices(['flow', 'peer']).default('flow'),
     )

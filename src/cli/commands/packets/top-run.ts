@@ -3,6 +3,7 @@ import type { FlowsAnswer } from '../../../api/answers.ts';
 import { createFlowFilter } from '../../../capture/flows/flow-filter.ts';
 import { FLOW_ORDERS } from '../../../capture/flows/flow-order.ts';
 import { OutputStream } from '../../../capture/sink/output-stream.ts';
+import { resolvePods } from '../../pods.ts';
 import { Screen } from '../../terminal/screen.ts';
 import { stopOnSignal } from '../../terminal/stop.ts';
 import { askFlows, type FlowsOptions } from './flows-run.ts';
@@ -23,7 +24,7 @@ const PRINTED_ROWS = 20;
 
 /** `ripstop top`: refreshes a screen, or prints tables without a terminal. Ends on q, Ctrl-C or SIGTERM. @throws RipstopError */
 export async function watchFlows(filter: string, options: TopOptions): Promise<void> {
-  const wanted = await createFlowFilter(filter);
+  const wanted = await createFlowFilter(await resolvePods(options.socket, filter));
   const stop = stopOnSignal();
   const view = { by: options.by, sort: options.sort, isPaused: false };
   const most = process.stdout.isTTY ? SCREEN_ROWS : PRINTED_ROWS;

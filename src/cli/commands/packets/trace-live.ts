@@ -5,10 +5,10 @@ import { Correlator, type PacketPath } from '../../../capture/correlate/correlat
 import { ObservationReader } from '../../../capture/correlate/observation.ts';
 import { PathLines, pathRow } from '../../../capture/correlate/rows.ts';
 import type { FiveTuple } from '../../../capture/flows/flow-filter.ts';
-import type { CaptureContext } from '../../../capture/live/context.ts';
-import { readRecordStream } from '../../../capture/live/record-stream.ts';
+import { type RecordStream, readRecordStream } from '../../../capture/live/record-stream.ts';
 import { OutputStream } from '../../../capture/sink/output-stream.ts';
 import { rowText } from '../../json/print.ts';
+import { namesPods, podsAt, resolveEnds } from '../../pods.ts';
 import { stopOnSignal } from '../../terminal/stop.ts';
 import { requestOf, type TraceOptions } from './trace-run.ts';
 
@@ -22,9 +22,11 @@ const SWEEP_MS = 250;
  * `ripstop trace --live`: prints the real packets of the 5-tuple as they pass this node and, if its socket is given, the
  * other one. Ends on SIGINT, SIGTERM, or after the count. @throws RipstopError
  */
-export async function traceLive(options: TraceOptions): Promise<void> {
+export async function traceLive(given: TraceOptions): Promise<void> {
+  const sockets = [given.socket, ...(given.peerSocket === undefined ? [] : [given.peerSocket])];
+  const namedPods = await Promise.all(namesPods(given) ? sockets.map(socket => podsAt(socket, true)) : []);
+  const options = resolveEnds(given, namedPods.flat());
   const wanted = matcher(options);
-  const sockets = [options.socket, ...(options.peerSocket === undefined ? [] : [options.peerSocket])];
   const stop = stopOnSignal();
   const family = isIP(options.src);
   const selection = { snapLength: options.proto === 'tcp' ? TCP_SNAP_LENGTH : 0, family };
@@ -37,7 +39,7 @@ export async function traceLive(options: TraceOptions): Promise<void> {
     streams.length,
     elementAt(contexts, 0).verdicts.map(verdict => verdict.drop),
   );
-  const report = createReport(options, contexts, stop);
+  const report = createReport(options, streams, stop);
   process.stderr.write(
     `ripstop trace: following at ${contexts.map(({ addresses }) => addresses[0]).join(' and ')}\n`,
   );
@@ -86,9 +88,11 @@ function matcher(options: TraceOptions): (flow: FiveTuple) => boolean {
 /** Prints paths as they complete, and aborts `stop` after the requested count. */
 function createReport(
   { count, output }: TraceOptions,
-  contexts: readonly CaptureContext[],
+  streams: readonly RecordStream[],
   stop: AbortController,
 ) {
+  const contexts = streams.map(stream => stream.context);
+  const pods = streams.map(stream => stream.pods);
   const out = new OutputStream(process.stdout);
   const formatter = new PathLines();
   const fates = new Map<string, number>();
@@ -106,7 +110,7 @@ function createReport(
       if (shown === count) return;
       if (++shown === count) stop.abort();
       fates.set(path.fate, (fates.get(path.fate) ?? 0) + 1);
-      const row = pathRow(path, contexts);
+      const row = pathRow(path, contexts, pods);
       if (output) await out.write(await rowText(output, 'ripstop-path/1', row));
       else if (!isFlood()) for (const line of formatter.lines(row)) await out.write(`${line}\n`);
     },

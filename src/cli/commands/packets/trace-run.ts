@@ -4,10 +4,13 @@ import { requestTrace } from '../../../api/client.ts';
 import { elementAt } from '../../../base/at.ts';
 import { RipstopError } from '../../../base/errors.ts';
 import { printableValue } from '../../../base/text/printable.ts';
+import { NO_PODS, podPairText } from '../../../capture/decode/pod-pair.ts';
+import { type PodAddress, PodNames } from '../../../capture/live/pods.ts';
 import { type TraceAnswer, type TraceRequest, unknownVerdict } from '../../../diagnose/trace/answer.ts';
 import { canonicalAddress } from '../../../ip/address.ts';
 import { objectText } from '../../json/print.ts';
 import type { OutputOptions } from '../../options.ts';
+import { namesPods, podsAt, resolveEnds } from '../../pods.ts';
 
 export interface TraceOptions extends OutputOptions {
   readonly src: string;
@@ -35,48 +38,66 @@ const TIMEOUT_MS = 10_000;
 const LOST = 1;
 const NOT_KNOWN = 3;
 
-/** Answers how one node would forward a packet. */
-type Ask = (request: TraceRequest) => Promise<TraceAnswer>;
+/** A node that a packet is followed through: that of an agent, or that of a report. */
+interface TracedNode {
+  ask(request: TraceRequest): Promise<TraceAnswer>;
+  /** Its pods; with `isNeeded`, an error where they cannot be had. */
+  pods(isNeeded: boolean): Promise<readonly PodAddress[]>;
+}
 
-/** The node of an agent, or that of a report. @throws RipstopError */
+/** @throws RipstopError */
 async function nodeAt(
   socket: string | undefined,
   file: string | undefined,
   output: TraceOptions['output'],
-): Promise<Ask | undefined> {
+): Promise<TracedNode | undefined> {
   if (file !== undefined) {
-    const { openShown, traceFrom } = await import('../report/report-file.ts');
+    const { openShown, podsFrom, traceFrom } = await import('../report/report-file.ts');
     const report = openShown(file, output);
-    return request => traceFrom(report, request);
+    return {
+      ask: request => traceFrom(report, request),
+      pods: async isNeeded => podsFrom(report, isNeeded),
+    };
   }
-  return socket === undefined ? undefined : request => requestTrace(socket, request, TIMEOUT_MS);
+  return socket === undefined
+    ? undefined
+    : {
+        ask: request => requestTrace(socket, request, TIMEOUT_MS),
+        pods: isNeeded => podsAt(socket, isNeeded),
+      };
 }
 
 /** `ripstop trace`: how this node, and the other one if it is given, would forward the packet. @throws RipstopError */
-export async function traceDry(options: TraceOptions): Promise<void> {
-  const request = requestOf(options);
-  const { socket, peerSocket, from, peerFrom, output } = options;
+export async function traceDry(given: TraceOptions): Promise<void> {
+  const { socket, peerSocket, from, peerFrom, output } = given;
   const [here, there] = [await nodeAt(socket, from, output), await nodeAt(peerSocket, peerFrom, output)];
   if (!here) return;
+  const isNeeded = namesPods(given);
+  const pods = (await Promise.all([here, there].map(node => node?.pods(isNeeded) ?? []))).flat();
+  const request = requestOf(resolveEnds(given, pods));
+  const names = new PodNames(pods);
+  const podAt = (address: string) => names.at(address, Date.now());
+  const ends = { sourcePod: podAt(request.source), destinationPod: podAt(request.destination) };
   const answers: TraceAnswer[] = [];
   let next = there;
-  let first = await here(request);
+  let first = await here.ask(request);
   if (first.ingressPeer !== null && there) {
     // The source is at the other node.
     next = here;
-    first = await there(request);
+    first = await there.ask(request);
   }
   answers.push(first);
   if (first.departure && next) {
     const { from, to, payload, port, groupPolicy } = first.departure;
-    answers.push(await next({ ...request, arrival: { from, to, payload, port, groupPolicy } }));
+    answers.push(await next.ask({ ...request, arrival: { from, to, payload, port, groupPolicy } }));
   }
   process.stdout.write(
     output
-      ? await objectText(output, 'ripstop-trace/1', { nodes: answers })
+      ? await objectText(output, 'ripstop-trace/1', { nodes: answers, ...ends })
       : showTrace(
           printableValue(answers),
           from === undefined ? '--peer-socket with the socket' : '--peer-from with the report',
+          ends,
         ),
   );
   if (answers.some(({ outcome }) => outcome === 'dropped')) process.exitCode = LOST;
@@ -117,8 +138,14 @@ const NAME_WIDTH = 14;
 const LINE_WIDTH = 80;
 
 /** Formats the answers of one or two nodes. @param more what continues the trace, without the name of the node */
-export function showTrace(answers: readonly TraceAnswer[], more = '--peer-socket with the socket'): string {
+export function showTrace(
+  answers: readonly TraceAnswer[],
+  more = '--peer-socket with the socket',
+  ends = NO_PODS,
+): string {
   const lines = [new Help().boxWrap(elementAt(answers, 0).packet, LINE_WIDTH)];
+  const pods = podPairText(ends);
+  if (pods) lines.push(`  ${pods}`);
   for (const { node, steps } of answers) {
     lines.push('', node);
     for (const { step, ok, certain, text } of steps)

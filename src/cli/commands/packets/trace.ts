@@ -13,8 +13,8 @@ export function addTrace(program: Command): void {
         'Sends nothing. --peer-socket continues at the other node. --from and --peer-from take reports instead of agents. --live follows real packets ' +
         'through both nodes. The exit status is 1 if the packet would be lost, 3 if that cannot be known.',
     )
-    .requiredOption('--src <address>', 'source address, e.g. of a pod')
-    .requiredOption('--dst <address>', 'destination address')
+    .requiredOption('--src <address>', 'source: an address, or namespace/name of a pod')
+    .requiredOption('--dst <address>', 'destination, likewise')
     .addOption(
       new Option('--proto <protocol>', 'protocol (default: tcp with a port, otherwise icmp)').choices([
         'tcp',

@@ -34,6 +34,16 @@ export function answerFrom<P extends ReportPath>(
   return answerOf(openShown(file, output), path);
 }
 
+/** The pods of the node of a report. @param isNeeded false: a report without them has none @throws RipstopError EREPORT */
+export function podsFrom(report: Report, isNeeded: boolean): Answer<'/pods'> {
+  try {
+    return answerOf(report, '/pods');
+  } catch (error) {
+    if (isNeeded) throw error;
+    return [];
+  }
+}
+
 /** Traces a packet on the node of a report. @throws RipstopError EREPORT, ECONFIG for a packet that cannot be */
 export async function traceFrom(report: Report, request: TraceRequest): Promise<TraceAnswer> {
   return tracePacket(traceNodeOf(nodeOf(report)), new KernelLookup(recordedState(report)), request);

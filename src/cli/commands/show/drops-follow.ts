@@ -28,8 +28,13 @@ export async function followDrops(socket: string, output: Output | undefined): P
   const out = new OutputStream(process.stdout);
   const shown = new DropLines();
   let lost = 0;
-  const follow = async ({ context, batches }: RecordStream): Promise<void> => {
-    const decoder = new PacketDecoder(context, { points: DROP, snapLength: SNAP_LENGTH, segments: false });
+  const follow = async ({ context, pods, batches }: RecordStream): Promise<void> => {
+    const decoder = new PacketDecoder(context, {
+      points: DROP,
+      snapLength: SNAP_LENGTH,
+      segments: false,
+      pods,
+    });
     for await (const records of batches())
       for (const record of records) {
         lost += record.lost.dropped;

@@ -6,7 +6,7 @@ import { printableValue } from '../../../base/text/printable.ts';
 import { type Output, objectText } from '../../json/print.ts';
 import { addFrom, addOutput, integerOption, type OutputOptions, SOCKET } from '../../options.ts';
 import { showStatus } from './status.ts';
-import { showDrops, showLeases, showPeers, showRoutes } from './tables.ts';
+import { showDrops, showLeases, showPeers, showPods, showRoutes } from './tables.ts';
 
 interface QueryOptions extends OutputOptions {
   socket: string;
@@ -46,7 +46,7 @@ const WAIT_SECONDS = 300;
 /** Length of `drops --audit` by default. */
 const AUDIT_SECONDS = 5;
 
-/** `ripstop status`, `peers`, `routes`, `leases` and `drops`. */
+/** `ripstop status`, `peers`, `routes`, `leases`, `pods` and `drops`. */
 export function addQueries(program: Command): void {
   addQuery(program, {
     path: '/status',
@@ -73,6 +73,12 @@ export function addQueries(program: Command): void {
     summary: 'list all leases of the store',
     show: showLeases,
     object: (output, leases) => objectText(output, 'ripstop-leases/1', { leases }),
+  });
+  addQuery(program, {
+    path: '/pods',
+    summary: 'list the addresses of the pods of this node, and who had them before',
+    show: showPods,
+    object: (output, pods) => objectText(output, 'ripstop-pods/1', { pods }),
   });
   addQuery(program, {
     path: '/drops',

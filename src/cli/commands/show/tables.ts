@@ -1,5 +1,6 @@
 import type { Answer, LeaseStatus, PeerStatus, RouteStatus } from '../../../api/answers.ts';
 import { formatBytes, formatLatency, formatShare } from '../../../base/text/quantity.ts';
+import { podText } from '../../../capture/live/pods.ts';
 import type { DropStatus } from '../../../diagnose/drops.ts';
 import { formatTable } from '../../terminal/table.ts';
 
@@ -42,6 +43,28 @@ export function showLeases(leases: readonly LeaseStatus[]): string {
     lease.ends ?? 'by the store',
   ]);
   return formatTable(['', 'SUBNETS', 'NODE', 'ADDRESS', 'BACKEND', 'ENDS'], rows);
+}
+
+/** Former pods are listed as well: an address that is used again has a line for each of its pods. */
+export function showPods(pods: Answer<'/pods'>): string {
+  if (pods.length === 0) return 'no pods\n';
+  const rows = [...pods]
+    .sort(
+      (a, b) => a.address.localeCompare(b.address, 'en', { numeric: true }) || (a.since < b.since ? -1 : 1),
+    )
+    .map(pod => [
+      pod.address,
+      podText(pod),
+      seconds(pod.since),
+      pod.until === null ? '-' : seconds(pod.until),
+      pod.ifname,
+    ]);
+  return formatTable(['ADDRESS', 'POD', 'SINCE', 'UNTIL', 'INTERFACE'], rows);
+}
+
+/** `2026-11-30T13:04:08Z` */
+function seconds(time: string): string {
+  return time.replace(/\.\d+Z$/, 'Z');
 }
 
 export function showDrops({ drops, stack }: Answer<'/drops'>): string {

@@ -7,6 +7,7 @@ import {
 } from '../../../../src/capture/correlate/observation.ts';
 import { PathLines, pathRow } from '../../../../src/capture/correlate/rows.ts';
 import { segmentGso } from '../../../../src/capture/decode/segments.ts';
+import { PodNames } from '../../../../src/capture/live/pods.ts';
 import { type CaptureRecord, NO_LOSSES } from '../../../../src/capture/live/record.ts';
 import { FORWARD, TOO_BIG, UNKNOWN_PEER, VERDICTS } from '../../../../src/dataplane/descriptor/verdicts.ts';
 import { EGRESS_INNER, INGRESS_INNER } from '../../../../src/dataplane/tap/record-layout.ts';
@@ -103,6 +104,8 @@ function observation(
   const times = { readAt: 1_000_000_000n, doneAt: 1_000_040_000n };
   return {
     fingerprint,
+    source: '10.244.1.5',
+    destination: '10.244.2.9',
     describe: () => fingerprint,
     direction,
     ...times,
@@ -168,7 +171,8 @@ t.test('in words', async t => {
     addresses: ['192.0.2.2'],
     peers: [null, { id: 'node-a', address: '192.0.2.1', port: 8472, remoteChecksum: false }],
   };
-  const say = (path: PacketPath) => lines.lines(pathRow(path, [CONTEXT, far]));
+  const pods = new PodNames();
+  const say = (path: PacketPath) => lines.lines(pathRow(path, [CONTEXT, far], [pods, new PodNames()]));
   const sent = { node: 0, observation: observation('a ping', 'egress') };
   const came = { readAt: 1_000_110_000n, doneAt: 1_002_110_000n, remote: far.peers[1] ?? undefined };
   const received = { node: 1, observation: observation('a ping', 'ingress', came) };
@@ -176,7 +180,7 @@ t.test('in words', async t => {
     '00:00:01.000000 a ping',
     '  192.0.2.1 40us > underlay 70us > 192.0.2.2 2.00ms, total 2.11ms',
   ]);
-  t.match(pathRow({ sent, received, fate: 'arrived' }, [CONTEXT, far]), {
+  t.match(pathRow({ sent, received, fate: 'arrived' }, [CONTEXT, far], [pods, new PodNames()]), {
     time: '1970-01-01T00:00:01.000000Z',
     steps: [
       { peer: 'node-b (192.0.2.2)', verdict: 'forward' },
@@ -185,6 +189,20 @@ t.test('in words', async t => {
     ],
     reason: null,
   });
+  pods.replace([
+    {
+      address: '10.244.2.9',
+      namespace: 'kube-system',
+      name: 'dns',
+      since: '1970-01-01T00:00:00.000Z',
+      until: null,
+    },
+  ]);
+  t.match(pathRow({ sent, received, fate: 'arrived' }, [CONTEXT, far], [new PodNames(), pods]), {
+    ...{ sourcePod: null, destinationPod: 'kube-system/dns' },
+  });
+  t.match(say({ sent, received, fate: 'arrived' })[0], /a ping {2}\(pods - > kube-system\/dns\)$/);
+  pods.replace([]);
   const refused = {
     node: 1,
     observation: observation('a ping', 'ingress', { ...came, verdict: UNKNOWN_PEER, remote: undefined }),

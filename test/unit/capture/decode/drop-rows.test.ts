@@ -1,6 +1,7 @@
 import t from 'tap';
 import { DropLines, dropRow } from '../../../../src/capture/decode/drop-rows.ts';
 import { PacketDecoder } from '../../../../src/capture/decode/packet-decoder.ts';
+import { PodNames } from '../../../../src/capture/live/pods.ts';
 import { NO_PEER, SEND_FAILED, UNKNOWN_PEER } from '../../../../src/dataplane/descriptor/verdicts.ts';
 import { ethernet, ip, joined, tcp, V4 } from '../fixtures/frames.ts';
 import { CONTEXT, type Judged, worker } from '../fixtures/tapped.ts';
@@ -42,6 +43,27 @@ t.test('what is said about a drop', async t => {
     `  what to do: ${CONTEXT.verdicts[SEND_FAILED]!.remedy}`,
   ]);
   t.match(lines[3], / unknown-peer +ingress .*\(from 192\.0\.2\.66\)$/);
+});
+
+t.test('a drop of a pod of this node, in either direction, names it', async t => {
+  const one = worker('ingress');
+  one.want({ points: 31, snapLength: 256 });
+  const wrapped = joined([8, 0, 0, 0, 0, 0, 1, 0], frame);
+  one.pass([{ frame: wrapped, verdict: UNKNOWN_PEER, peer: -1, source: [192, 0, 2, 66] }]);
+  const [record] = one.reader.take();
+  const pods = new PodNames();
+  const naming = new PacketDecoder(CONTEXT, { points: 16, snapLength: 256, segments: false, pods });
+  t.match(dropRow(record!, CONTEXT, naming), { sourcePod: null, destinationPod: null });
+  const until = new Date(Number(record!.time / 1_000_000n) + 1).toISOString();
+  const since = '1970-01-01T00:00:00.000Z';
+  pods.replace([
+    { address: '10.244.2.9', namespace: 'default', name: 'web-1', since, until },
+    { address: '10.244.2.9', namespace: 'default', name: 'web-2', since: until, until: null },
+  ]);
+  const row = dropRow(record!, CONTEXT, naming);
+  t.match(row, { sourcePod: null, destinationPod: 'default/web-1' });
+  t.match(new DropLines().lines(row)[0], /\(from 192\.0\.2\.66, pods - > default\/web-1\)$/);
+  t.match(naming.packets(record!), [{ comments: [/unknown-peer/, 'pods - > default/web-1'] }]);
 });
 
 t.test('a flood of one reason is a count; another reason stays visible', async t => {

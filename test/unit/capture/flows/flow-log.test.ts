@@ -1,11 +1,12 @@
 import { PassThrough } from 'node:stream';
 import t from 'tap';
 import { PATIENCE_MS, until } from '../../../../bench/lab/until.ts';
+import type { FlowStatus } from '../../../../src/api/answers.ts';
 import { answerFlowLog, flowsOf, readFlowsQuery } from '../../../../src/api/flows.ts';
 import { createFlowFilter } from '../../../../src/capture/flows/flow-filter.ts';
 import { type FlowRecord, readFiveTuple } from '../../../../src/capture/flows/flow-log.ts';
 import { FlowMonitor } from '../../../../src/capture/flows/flow-monitor.ts';
-import type { FlowRow } from '../../../../src/capture/flows/flow-report.ts';
+import { PodNames } from '../../../../src/capture/live/pods.ts';
 import { showFlows } from '../../../../src/cli/commands/packets/flows-view.ts';
 import { NO_PEER } from '../../../../src/dataplane/descriptor/verdicts.ts';
 import { readLines } from '../../../fixtures/json-output.ts';
@@ -13,6 +14,9 @@ import { skipUnless } from '../../../fixtures/skip-unless.ts';
 import { ethernet, ip, tcp, udp, V4, V6 } from '../fixtures/frames.ts';
 import { worker } from '../fixtures/tapped.ts';
 
+const since = '1970-01-01T00:00:00.000Z';
+const web = { namespace: 'default', name: 'web-1', since, until: null };
+const pods = { names: new PodNames([{ address: '10.244.1.5', ...web }]) };
 const datagram = (port: number) => ethernet(ip(V4, 17, udp(port, 53, new Uint8Array(20), V4)));
 const fin = ethernet(
   ip(V6, 6, tcp({ from: 40000, to: 80, sequence: 1, flags: 0x11 }, new Uint8Array(10), V6)),
@@ -74,7 +78,7 @@ t.test('a reader of the log that is too slow loses lines, and is told', async t 
     writeHead() {},
     flushHeaders() {},
   });
-  answerFlowLog(response as never, [monitor]);
+  answerFlowLog(response as never, { flows: [monitor], pods });
   for (let port = 1; port <= 4000; port++) {
     one.pass([{ frame: datagram(port) }]);
     if (port % 50 === 0) monitor.report();
@@ -89,6 +93,8 @@ t.test('a reader of the log that is too slow loses lines, and is told', async t 
   await until('the next lines', () => read.includes('lostRecords'));
   const records = readLines('ripstop-flow/1', read);
   const lost = records.reduce((sum, record) => sum + (record.lostRecords ?? 0), 0);
+  t.match(records[0], { sourcePodNamespace: 'default', sourcePodName: 'web-1' });
+  t.notOk('destinationPodName' in records[0]!, 'a pod of another node');
   t.ok(lost > 0);
   t.equal(records.length + lost, 4060 - 8, 'each is there or counted');
   response.emit('close');
@@ -104,10 +110,7 @@ t.test('the log ends with a data plane, as a capture does', async t => {
   });
   const response = Object.assign(new PassThrough(), { writeHead() {}, flushHeaders() {} });
   response.resume();
-  answerFlowLog(
-    response as never,
-    planes.map(({ monitor }) => monitor),
-  );
+  answerFlowLog(response as never, { flows: planes.map(({ monitor }) => monitor), pods });
   planes[0]!.source.isClosed = true;
   await until('the answer ends', () => response.writableEnded, PATIENCE_MS, 50);
   const { one, monitor } = planes[1]!;
@@ -125,7 +128,7 @@ t.test('kept on by configuration; off with the data plane', async t => {
   t.equal(one.pass([{ frame: fin }]), 17);
   source.isClosed = true;
   await until('it ends by itself', () => one.pass([{ frame: fin }]) === 0, PATIENCE_MS, 50);
-  t.throws(() => flowsOf([], { sort: 'rate', limit: 1 }), { code: 'ECAPTURE' });
+  t.throws(() => flowsOf({ flows: [], pods }, { sort: 'rate', limit: 1 }), { code: 'ECAPTURE' });
   t.strictSame(readFlowsQuery(new URLSearchParams('limit=7&sort=rtt')), { sort: 'rtt', limit: 7 });
   t.strictSame(readFlowsQuery(new URLSearchParams('')), { sort: 'rate', limit: 100 });
   t.throws(() => readFlowsQuery(new URLSearchParams('limit=-1')), { code: 'ECONFIG' });
@@ -170,7 +173,7 @@ t.test('the tables fit 80 columns; the summary names evicted flows and the sampl
     rttMs: 1.5,
     rttMinMs: 1,
   };
-  const row: FlowRow = {
+  const row: FlowStatus = {
     ...counts,
     ...{
       device: 'flannel.1',
@@ -180,7 +183,7 @@ t.test('the tables fit 80 columns; the summary names evicted flows and the sampl
       peerAddress: '192.0.2.2',
     },
     ...{ source: 'fd00::1', sourcePort: 1, destination: '10.244.2.9', destinationPort: 80 },
-    ...{ dropReason: null, ending: false, first: '', last: '' },
+    ...{ dropReason: null, ending: false, first: '', last: '', sourcePod: null, destinationPod: null },
   };
   const overlay = { device: 'flannel.1', since: new Date(Date.now() - 5000).toISOString(), rateSeconds: 1.5 };
   const full = { capacity: 8, flows: 1, evicted: { flows: 3, packets: 3, bytes: 3 } };
@@ -197,6 +200,11 @@ t.test('the tables fit 80 columns; the summary names evicted flows and the sampl
     /^1 flow, counting for 5s; 3 small flows evicted \(table of 8\); 1.2 % of the frames seen, counts are estimates\n/,
   );
   t.match(text, /^> tcp +\[fd00::1\]:1 +10.244.2.9:80 +4.00M +4.88k +1 +2 +1.50ms$/m);
+  const named = { ...row, sourcePod: 'default/web-1' };
+  t.match(
+    showFlows({ ...answer, flows: [named] }, { by: 'flow', rows: 5 }),
+    / default\/web-1:1 +10.244.2.9:80 /,
+  );
   t.match(showFlows(answer, { by: 'peer', rows: 5 }), /^< - +- +1 +2 +4.00M/m);
   const six = {
     ...row,

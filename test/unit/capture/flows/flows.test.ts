@@ -217,6 +217,32 @@ t.test('from the frames of the workers to the rows of a report', async t => {
   t.equal(one.pass([{ frame }]), 0, 'off: the workers copy nothing');
 });
 
+t.test(
+  'an address that gets another owner begins new flows, and the former ones keep their counts',
+  async t => {
+    const { one, monitor, report } = watched(t);
+    const four = ethernet(ip(V4, 1, zeros(16)));
+    const six = ethernet(ip(V6, 17, udp(53, 5353, zeros(10), V6)));
+    const pass = () => {
+      one.pass([{ frame: four, peer: -1, verdict: NO_PEER }]);
+      one.pass([{ frame: six, peer: 1 }]);
+    };
+    pass();
+    pass();
+    monitor.retire(['10.244.9.9', 'fd00:1::5', '10.244.1.5']);
+    pass();
+    const rows = report().flows.map(({ source, packets, drops }) => [source, packets, drops]);
+    t.strictSame(rows.sort(), [
+      ['10.244.1.5', 0, 1],
+      ['10.244.1.5', 0, 2],
+      ['fd00:1::5', 1, 0],
+      ['fd00:1::5', 2, 0],
+    ]);
+    monitor.close();
+    monitor.retire(['10.244.1.5']);
+  },
+);
+
 t.test('both directions: the time from a segment to its acknowledgement', async t => {
   const egress = worker('egress');
   const ingress = worker('ingress', 8, 1 << 20, egress.control);

@@ -4,11 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { until } from '../../../../bench/lab/until.ts';
+import { PodRegistry } from '../../../../src/agent/pod-registry.ts';
 import { answerCapture, type CaptureTarget } from '../../../../src/api/capture.ts';
 import { openCaptureStream } from '../../../../src/api/client.ts';
 import { socketPath } from '../../../../src/api/server.ts';
 import { openPrivately } from '../../../../src/base/private-socket.ts';
 import { CaptureHub } from '../../../../src/capture/live/capture-hub.ts';
+import type { CaptureRecord } from '../../../../src/capture/live/record.ts';
 import { readRecordStream } from '../../../../src/capture/live/record-stream.ts';
 import { worker } from '../fixtures/tapped.ts';
 
@@ -23,7 +25,10 @@ async function served(
   const folder = mkdtempSync(join(tmpdir(), 'rs-sock-'));
   const path = join(folder, 's');
   const source = new CaptureHub(one.source);
-  const server = createServer((incoming, response) => void answerCapture(incoming, response, places(source)));
+  const pods = new PodRegistry(folder, () => {});
+  const server = createServer(
+    (incoming, response) => void answerCapture(incoming, response, { captures: places(source), pods }),
+  );
   const socket = await openPrivately({ path, part: 'test', create: () => server, log: () => {} });
   t.teardown(async () => {
     const ended = socket.close();
@@ -31,7 +36,7 @@ async function served(
     await ended;
     rmSync(folder, { recursive: true, force: true });
   });
-  return { one, path };
+  return { one, path, pods };
 }
 
 const frame = Uint8Array.from({ length: 90 }, (_, i) => i);
@@ -59,6 +64,38 @@ t.test('records cross the socket; hanging up ends the capture', async t => {
   stop.abort();
   await until('the workers stop copying', () => one.pass([{ frame }]) === 0);
 });
+
+/** Waits until a frame has a later time, so that before and after can be told apart. */
+function nextTime(): Promise<unknown> {
+  const now = Date.now();
+  return until('a later time', () => Date.now() > now + 1);
+}
+
+t.test(
+  'a record has the pod of its time, when its reader is late and the address has another pod',
+  async t => {
+    const { one, path, pods } = await served(t);
+    const at = { network: 'pods', containerId: 'c1', ifname: 'eth0', netns: '', hostLinks: [] };
+    pods.attached(at, ['10.244.1.5'], { namespace: 'default', name: 'web-1' });
+    const stop = new AbortController();
+    const stream = await readRecordStream(await openCaptureStream(path, { snapLength: 64 }, stop.signal));
+    await nextTime();
+    one.pass([{ frame }]);
+    await nextTime();
+    pods.detached(at);
+    await nextTime();
+    one.pass([{ frame }]);
+    await nextTime();
+    pods.attached({ ...at, containerId: 'c2' }, ['10.244.1.5'], { namespace: 'default', name: 'web-2' });
+    await nextTime();
+    one.pass([{ frame }]);
+    const records: CaptureRecord[] = [];
+    for await (const batch of stream.batches()) if (records.push(...batch) === 3) break;
+    const names = records.map(({ time }) => stream.pods.at('10.244.1.5', Number(time / 1_000_000n)));
+    t.strictSame(names, ['default/web-1', null, 'default/web-2']);
+    stop.abort();
+  },
+);
 
 t.test('what the agent refuses, the caller reads', async t => {
   const { path } = await served(t);
