@@ -1,17 +1,23 @@
 import { hasCode } from '../base/errors.ts';
-import type { PacketDecoder } from './decode/packet-decoder.ts';
-import type { RecordFilter } from './filter/filter.ts';
-import type { InterfaceStatistics } from './format/packet.ts';
-import type { CaptureRecord } from './live/record.ts';
+import type { InterfaceStatistics, Packet } from './format/packet.ts';
 import { BROKEN_PIPE } from './sink/output-stream.ts';
 import type { CaptureSink } from './sink/sink.ts';
 import type { TimeOrder } from './time-order.ts';
 
-export interface CaptureRun {
-  /** The records in order; ends when the data plane ends. */
-  readonly batches: AsyncIterable<readonly CaptureRecord[]>;
-  readonly decoder: PacketDecoder;
-  readonly filter: RecordFilter;
+/** What a capture does with its records. */
+export interface RecordDecoder<R> {
+  /** What was lost before a record, by interface. */
+  lost(record: R): { readonly interface: number; readonly packets: number }[];
+  /** Indices of the interfaces that a record has packets for. */
+  shown(record: R): number[];
+  packets(record: R): Packet[];
+}
+
+export interface CaptureRun<R> {
+  /** The records in order; ends with their source. */
+  readonly batches: AsyncIterable<readonly R[]>;
+  readonly decoder: RecordDecoder<R>;
+  readonly filter: (record: R) => boolean;
   readonly counts: CaptureCounts;
   readonly sink: CaptureSink;
   readonly order: TimeOrder;
@@ -34,7 +40,7 @@ const QUIET_MS = 100;
  * their times. After a stop it takes what the source still has. The sink is closed properly in every case. A sink that
  * fails (a full disk) throws; a closed pipe does not.
  */
-export async function runCapture(run: CaptureRun): Promise<EndReason> {
+export async function runCapture<R>(run: CaptureRun<R>): Promise<EndReason> {
   const iterator = run.batches[Symbol.asyncIterator]();
   const running = new Running(run);
   try {
@@ -53,10 +59,10 @@ export async function runCapture(run: CaptureRun): Promise<EndReason> {
   }
 }
 
-async function collect(
-  run: CaptureRun,
-  iterator: AsyncIterator<readonly CaptureRecord[]>,
-  running: Running,
+async function collect<R>(
+  run: CaptureRun<R>,
+  iterator: AsyncIterator<readonly R[]>,
+  running: Running<R>,
 ): Promise<EndReason> {
   let next = iterator.next();
   for (;;) {
@@ -102,13 +108,13 @@ function firstOf<T>(
 }
 
 /** The packets of a running capture on their way to the sink. */
-class Running {
-  readonly #run: CaptureRun;
+class Running<R> {
+  readonly #run: CaptureRun<R>;
   /** Losses by interface that no packet has told yet. */
   readonly #untold: number[] = [];
   #added = 0;
 
-  constructor(run: CaptureRun) {
+  constructor(run: CaptureRun<R>) {
     this.#run = run;
   }
 
@@ -120,7 +126,7 @@ class Running {
    * Takes the packets of some records; true when the requested count is reached. The losses before a record that is filtered
    * out are told by the next accepted packet of the interface.
    */
-  add(records: readonly CaptureRecord[]): boolean {
+  add(records: readonly R[]): boolean {
     const { decoder, filter, counts, order, packets: most } = this.#run;
     for (const record of records) {
       for (const { interface: index, packets } of decoder.lost(record)) {

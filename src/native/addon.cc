@@ -43,6 +43,10 @@ namespace ripstop {
   X(packetOpen, PacketOpen)         \
   X(packetSend, PacketSend)         \
   X(packetReceive, PacketReceive)   \
+  X(captureOpen, CaptureOpen)       \
+  X(captureRead, CaptureRead)       \
+  X(captureStop, CaptureStop)       \
+  X(captureStatistics, CaptureStatistics) \
   X(bpfMap, BpfMap)                 \
   X(bpfMapRead, BpfMapRead)         \
   X(bpfProgram, BpfProgram)         \
@@ -108,7 +112,18 @@ namespace ripstop {
   X(vnet, GSO_ECN, kGsoEcn)                      \
   X(nft, LISTING, kNftListing)                   \
   X(nft, JSON, kNftJson)                         \
-  X(nft, SCRIPT, kNftScript)
+  X(nft, SCRIPT, kNftScript)                     \
+  X(capture, OFFSET, kCapturedOffset)            \
+  X(capture, BYTES, kCapturedBytes)              \
+  X(capture, LENGTH, kCapturedLength)            \
+  X(capture, OUTGOING, kCapturedOutgoing)        \
+  X(capture, SECONDS, kCapturedSeconds)          \
+  X(capture, NANOSECONDS, kCapturedNanoseconds)  \
+  X(capture, OFFLOAD, kCapturedOffload)          \
+  X(capture, GSO_SIZE, kCapturedGsoSize)         \
+  X(capture, CSUM_START, kCapturedCsumStart)     \
+  X(capture, CSUM_OFFSET, kCapturedCsumOffset)   \
+  X(capture, STRIDE, kCapturedStride)
 
 #define DECLARE(name, function) napi_value function(napi_env, napi_callback_info);
 RIPSTOP_EXPORTS(DECLARE)

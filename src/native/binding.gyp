@@ -13,6 +13,7 @@
         "namespace-scope.cc",
         "netlink.cc",
         "nft.cc",
+        "packet-capture.cc",
         "packet-socket.cc",
         "process.cc",
         "raw.cc",

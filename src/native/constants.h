@@ -82,6 +82,21 @@ enum WriteFlag : uint32_t {
   kAcceptPartial = 4,
 };
 
+// Words of a frame that captureRead has read; src/net/frame-socket.ts describes them.
+enum CaptureField : int {
+  kCapturedOffset = 0,
+  kCapturedBytes = 1,
+  kCapturedLength = 2,
+  kCapturedOutgoing = 3,
+  kCapturedSeconds = 4,
+  kCapturedNanoseconds = 5,
+  kCapturedOffload = 6,
+  kCapturedGsoSize = 7,
+  kCapturedCsumStart = 8,
+  kCapturedCsumOffset = 9,
+  kCapturedStride = 10,
+};
+
 // What nftRun is asked for: a listing in JSON, changes in JSON, changes in nft's language.
 enum NftKind : int { kNftListing = 0, kNftJson = 1, kNftScript = 2 };
 

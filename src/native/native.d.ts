@@ -158,6 +158,22 @@ export interface Native {
     kind: number,
   ): { code: number; stdout: string; stderr: string } | undefined;
 
+  // packet-capture.cc --------------------------------------------------------------------------------------
+  /**
+   * Socket for every frame that passes the interface with this index, in both directions. The kernel keeps `snap` bytes of each
+   * (0: all) and as many frames as fit in `bufferBytes`. Throws.
+   */
+  captureOpen(netns: string, link: number, snap: number, bufferBytes: number): number;
+  /**
+   * Reads the frames that are there: each takes `slot` bytes of the slab and `constants.capture.STRIDE` words of the table.
+   * Frames or -errno (-11: none is there, -100: the interface went away).
+   */
+  captureRead(fd: number, slab: Uint8Array, slot: number, table: Int32Array): number;
+  /** Takes no further frame; those that are there can be read. 0 or -errno. */
+  captureStop(fd: number): number;
+  /** Frames that passed since the last call, and those of them that did not fit in the buffer. 0 or -errno. */
+  captureStatistics(fd: number, counts: Int32Array): number;
+
   // packet-socket.cc ---------------------------------------------------------------------------------------
   /** Socket for IPv4 packets, without link header, of the interface with this index. Throws. */
   packetOpen(netns: string, link: number): number;

@@ -7,6 +7,7 @@ import { resolveSelection, type Selection } from '../../capture/filter/selection
 import { ByteQueue } from '../../capture/format/byte-queue.ts';
 import type { CaptureHub } from '../../capture/live/capture-hub.ts';
 import type { CaptureContext } from '../../capture/live/context.ts';
+import type { CaptureRecord } from '../../capture/live/record.ts';
 import { type PodSource, readRecordStream, withPods } from '../../capture/live/record-stream.ts';
 import { CaptureCounts, type CaptureRun, runCapture } from '../../capture/run.ts';
 import { captureFormat } from '../../capture/sink/open-sink.ts';
@@ -124,8 +125,8 @@ export class BufferedCapture {
     return queue.take();
   }
 
-  #run(source: Pick<CaptureRun, 'batches' | 'filter'>): void {
-    const run: CaptureRun = {
+  #run(source: Pick<CaptureRun<CaptureRecord>, 'batches' | 'filter'>): void {
+    const run: CaptureRun<CaptureRecord> = {
       ...source,
       decoder: this.#decoder,
       counts: this.#counts,

@@ -6,7 +6,8 @@ import * as point from '../../dataplane/tap/record-layout.ts';
 import { type CaptureInterface, LINK_ETHERNET, LINK_RAW, type Packet } from '../format/packet.ts';
 import { type CaptureContext, encapsulationOf, peerName } from '../live/context.ts';
 import { NO_NAMES, type PodLookup } from '../live/pods.ts';
-import type { CaptureRecord } from '../live/record.ts';
+import type { CaptureRecord, GsoFields } from '../live/record.ts';
+import type { RecordDecoder } from '../run.ts';
 import { egressHeader, synthesizeOuter } from './outer-header.ts';
 import { type PodPair, PodPairs, podPairText } from './pod-pair.ts';
 import { packetCount, type Slice, segmentGso } from './segments.ts';
@@ -35,7 +36,7 @@ export interface PacketDecoderOptions {
 }
 
 /** Decodes the records of the workers into the packets of a capture file. */
-export class PacketDecoder {
+export class PacketDecoder implements RecordDecoder<CaptureRecord> {
   /** One interface per point, in the order of POINT_NAMES. */
   readonly interfaces: readonly CaptureInterface[];
   readonly #context: CaptureContext;
@@ -66,7 +67,6 @@ export class PacketDecoder {
     this.interfaces = interfaces;
   }
 
-  /** Indices of the interfaces that a record has packets for. */
   shown(record: CaptureRecord): number[] {
     const points = this.#visible(record.points);
     return this.#indices.filter((_, number) => points & (1 << number));
@@ -144,39 +144,44 @@ export class PacketDecoder {
 
   #packet(record: CaptureRecord, number: number, slice: Slice): Packet {
     const snap = this.#options.snapLength || slice.bytes.length;
+    const pods = this.pods(record);
     return {
       interface: elementAt(this.#indices, number),
       time: timeAt(record, 1 << number),
       bytes: slice.bytes.subarray(0, snap),
       length: slice.length,
       direction: record.direction === 'egress' ? 'out' : 'in',
-      comments: this.#comments(record),
+      comments: this.#comments(record, pods),
+      pods,
     };
   }
 
-  #comments(record: CaptureRecord): string[] {
+  #comments(record: CaptureRecord, pair: PodPair): string[] {
     const verdict = this.#context.verdicts[record.verdict];
     const name = verdict?.name ?? `verdict ${record.verdict}`;
     const peer = record.remote && peerName(record.remote);
     const fate = verdict?.drop ? `drop: ${name}, ${verdict.meaning}` : name;
     const failed = record.error > 0 ? `, ${errnoName(record.error)}` : '';
     const comments = [`${fate}${failed}${peer ? `; peer ${peer}` : ''}`];
-    const pods = podPairText(this.pods(record));
+    const pods = podPairText(pair);
     if (pods) comments.push(pods);
-    const offload = this.#options.segments ? undefined : this.#offload(record);
+    const isWhole = !this.#options.segments && record.direction === 'egress';
+    const offload = isWhole ? offloadComment(record, record.offload, this.#link) : undefined;
     if (offload) comments.push(offload);
     return comments;
   }
+}
 
-  /** How a captured frame differs from the packets on the wire, undefined if it does not. */
-  #offload(record: CaptureRecord): string | undefined {
-    const { offload } = record;
-    if (record.direction === 'ingress') return undefined;
-    const count = packetCount(record, offload, this.#link);
-    if (count > 1)
-      return `${GSO_PACKET} ${count} segments, ${offload.gsoSize} bytes of payload each; partial checksums`;
-    return offload.flags & NEEDS_CHECKSUM ? 'partial checksum' : undefined;
-  }
+/** How a captured frame differs from the packets on the wire, undefined if it does not. */
+export function offloadComment(
+  frame: Slice,
+  offload: GsoFields,
+  link: 'ethernet' | 'ip',
+): string | undefined {
+  const count = packetCount(frame, offload, link);
+  if (count > 1)
+    return `${GSO_PACKET} ${count} segments, ${offload.gsoSize} bytes of payload each; partial checksums`;
+  return offload.flags & NEEDS_CHECKSUM ? 'partial checksum' : undefined;
 }
 
 /**

@@ -47,6 +47,8 @@ export interface Packet {
   readonly length: number;
   readonly direction?: Direction;
   readonly comments?: readonly string[];
+  /** Names of the pods at its ends, for formats that have fields for them. */
+  readonly pods?: { readonly sourcePod: string | null; readonly destinationPod: string | null };
   /** Packets lost on this interface since the previous packet. */
   readonly dropped?: bigint;
 }

@@ -43,27 +43,34 @@ export function decodeAs({ mode, port }: Pick<CaptureContext, 'mode' | 'port'>):
   return `-d udp.port==${port},ip`;
 }
 
-/** The format of a capture; pcapng also gets comments about the overlay. @param notes more comments */
+/**
+ * The format of a capture; pcapng also gets comments.
+ * @param overlay whose datagrams it may have, undefined for none
+ * @param notes more comments
+ */
 export function captureFormat(
   kind: 'pcapng' | 'pcap',
   interfaces: readonly CaptureInterface[],
-  context: CaptureContext,
+  overlay: CaptureContext | undefined,
   version: string,
   notes: readonly string[] = [],
 ): CaptureFormat {
   const [first] = interfaces;
   if (kind === 'pcap' && first) return new PcapFormat(first.link, first.snapLength);
-  const { mode, vni, port } = context;
-  const flag = decodeAs(context);
   return new PcapngFormat(interfaces, {
     application: `ripstop ${version}`,
     os: `${type()} ${release()}`,
-    comments: [
-      `mode ${mode}${mode === 'vxlan' ? `, VNI ${vni}` : ''}, UDP port ${port}`,
-      ...(flag ? [`wireshark ${flag} opens its datagrams`] : []),
-      ...notes,
-    ],
+    comments: [...(overlay ? overlayComments(overlay) : []), ...notes],
   });
+}
+
+function overlayComments(overlay: CaptureContext): string[] {
+  const { mode, vni, port } = overlay;
+  const flag = decodeAs(overlay);
+  return [
+    `mode ${mode}${mode === 'vxlan' ? `, VNI ${vni}` : ''}, UDP port ${port}`,
+    ...(flag ? [`wireshark ${flag} opens its datagrams`] : []),
+  ];
 }
 
 /** `.pcap` selects the classic format, every other name pcapng. */

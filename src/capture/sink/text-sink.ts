@@ -9,15 +9,15 @@ import { type CaptureSink, FLUSH_BYTES } from './sink.ts';
 /** Prints one line per packet: time of day (UTC), point, packet, comments. */
 export class TextSink implements CaptureSink {
   readonly #interfaces: readonly CaptureInterface[];
-  readonly #overlay: Pick<CaptureContext, 'mode' | 'port'>;
+  readonly #overlay: Pick<CaptureContext, 'mode' | 'port'> | undefined;
   readonly #output: OutputStream;
   #waiting = '';
 
-  /** @param overlay whose datagrams are decoded */
+  /** @param overlay whose datagrams are decoded, undefined for none */
   constructor(
     stream: Writable,
     interfaces: readonly CaptureInterface[],
-    overlay: Pick<CaptureContext, 'mode' | 'port'>,
+    overlay: Pick<CaptureContext, 'mode' | 'port'> | undefined,
   ) {
     this.#overlay = overlay;
     this.#interfaces = interfaces;

@@ -12,6 +12,7 @@ import {
 } from '../../base/schema.ts';
 import { pathRowField } from '../../capture/correlate/rows.ts';
 import { dropRowField } from '../../capture/decode/drop-rows.ts';
+import { packetRowField } from '../../capture/decode/packet-row.ts';
 import { podPairFields } from '../../capture/decode/pod-pair.ts';
 import { flowRecordField } from '../../capture/flows/flow-log.ts';
 import {
@@ -108,6 +109,7 @@ export const JSON_FORMATS = {
   },
   'ripstop-flows/1': { command: 'ripstop flows -o json', field: ANSWERS['/flows'] },
   'ripstop-flow/1': { command: 'ripstop flows --log', lines: true, field: flowRecordField },
+  'ripstop-packet/1': { command: 'ripstop capture -o json', lines: true, field: packetRowField },
   'ripstop-trace/1': {
     command: 'ripstop trace -o json',
     field: record({

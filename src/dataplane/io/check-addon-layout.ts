@@ -38,7 +38,7 @@ const SHARED: Constants = {
 };
 
 /** Groups of the addon that `src/net` uses. */
-const ELSEWHERE = ['nft'];
+const ELSEWHERE = ['nft', 'capture'];
 
 /**
  * Compares every number that C++ and TypeScript share. An addon that was built from other sources would read and write

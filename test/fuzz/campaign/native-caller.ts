@@ -31,6 +31,7 @@ const targets: Targets = {
     native.rawOpen('', 4),
     native.echoOpen('', 4, 7),
     native.packetOpen('', 1),
+    native.captureOpen('', 1, 64, 1 << 16),
   ],
   netlink: native.netlinkOpen('', 0, 0),
   event: native.eventOpen(),
@@ -41,7 +42,7 @@ const targets: Targets = {
 
 const descriptors = (): string[] => readdirSync('/proc/self/fd');
 /** Open functions of the addon return a descriptor that their caller closes. */
-const OPENS = /^(?:(?:tun|udp|raw|echo|netlink|packet|file|event)Open|bpfMap|bpfProgram)$/;
+const OPENS = /^(?:(?:tun|udp|raw|echo|netlink|packet|capture|file|event)Open|bpfMap|bpfProgram)$/;
 
 function isErrorWithCode(error: unknown): boolean {
   return error instanceof Error && typeof (error as { code?: unknown }).code === 'string';

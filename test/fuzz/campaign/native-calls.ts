@@ -232,6 +232,15 @@ const FUNCTIONS: { readonly [Name in keyof Functions]: readonly Make[] } = {
   packetOpen: [netns, one(1, 2, 2 ** 31 - 1, 0)],
   packetSend: [descriptor('sockets'), one(1, 2, 0), bytes(6, 5, 0), bytes(20, 0, 1600, 70_000)],
   packetReceive: [anyDescriptor, bytes(64, 0, 1)],
+  captureOpen: [netns, one(1, 2, 2 ** 31 - 1, 0), one(0, 1, 64, 2 ** 31 - 1, -1), one(4096, 1, 2 ** 30, 0)],
+  captureRead: [
+    anyDescriptor,
+    bytes(2048, 140_000, 64, 17, 0),
+    one(64, 18, 2048, 17, 0, -1),
+    ints(10, 40, 9, 0),
+  ],
+  captureStop: [anyDescriptor],
+  captureStatistics: [anyDescriptor, ints(2, 1, 3, 0)],
 };
 
 /** Names in the order of the first byte of an input. */

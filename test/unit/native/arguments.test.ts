@@ -122,6 +122,10 @@ const FUNCTIONS: Record<string, readonly Valid[]> = {
   packetOpen: [path, number(1, 0, -1)],
   packetSend: [fd, number(1, 0, -1), bytes(6, new Uint8Array(5)), bytes(4)],
   packetReceive: [fd, bytes(4)],
+  captureOpen: [path, number(1, 0, -1), number(0, -1), number(1, 0, -1, 2 ** 30)],
+  captureRead: [fd, bytes(100, new Uint8Array(17)), number(100, 0, -1, 17, 101), ints(10, new Int32Array(9))],
+  captureStop: [fd],
+  captureStatistics: [fd, ints(2, new Int32Array(1), new Int32Array(3))],
 };
 
 const descriptors = () => readdirSync('/proc/self/fd').sort().join(' ');

@@ -1,18 +1,19 @@
 import { type Command, Option } from 'commander';
-import { integerOption, list, SOCKET, size } from '../../options.ts';
-import type { CaptureOptions } from './capture-run.ts';
+import { addOutput, integerOption, list, SOCKET, size } from '../../options.ts';
+import type { CaptureOptions } from './capture-output.ts';
 
 /** `ripstop capture`: prints or writes the packets inside a running data plane, as tcpdump does for an interface. */
 export function addCapture(program: Command): void {
-  program
+  const command = program
     .command('capture')
-    .summary('capture packets inside the running data plane')
+    .summary('capture packets inside the running data plane, or of a pod')
     .description(
       'Captures packets inside the running data plane: inner frames, tunnel datagrams and dropped packets, each with ' +
         'its verdict and peer. Prints one line per packet, or writes pcapng with --write. The filter is in the language ' +
-        'of tcpdump (man pcap-filter) and applies to the inner frame.',
+        'of tcpdump (man pcap-filter) and applies to the inner frame. With --pod it captures all packets of a pod instead, ' +
+        'also those that never enter the tunnel: to another pod of the node, to the node, to a Service.',
     )
-    .argument('[filter...]', 'packets to capture, e.g. tcp port 80 and host 10.244.2.9')
+    .argument('[filter...]', 'packets to capture, e.g. tcp port 80 and host default/web-1')
     .option('-w, --write <file>', 'write a capture file instead of printing lines; -: standard output')
     .addOption(
       new Option(
@@ -23,6 +24,11 @@ export function addCapture(program: Command): void {
     .option(
       '-p, --point <names>',
       'capture points, comma-separated: egress-inner, egress-outer, ingress-outer, ingress-inner, drop (default: all)',
+      list,
+    )
+    .option(
+      '--pod <names>',
+      'capture at the interfaces of these pods of the node: namespace/name, comma-separated; needs root in the network namespace of the node (default: inside the data plane)',
       list,
     )
     .option('--device <device>', 'overlay device to capture on; needed only if the node has several')
@@ -66,4 +72,5 @@ export function addCapture(program: Command): void {
       const { runCaptureCommand } = await import('./capture-run.ts');
       await runCaptureCommand(filter.join(' '), options, command.parent?.version() ?? '');
     });
+  addOutput(command, 'packet');
 }
