@@ -13,7 +13,7 @@ export async function resolvePods(socket: string, filter: string): Promise<strin
  * @param isNeeded false: they are only shown, and an agent that does not answer, for example of an older version, has none
  * @throws RipstopError
  */
-export async function podsAt(socket: string, isNeeded: boolean): Promise<PodAddress[]> {
+export async function podsAt(socket: string, isNeeded: boolean): Promise<readonly PodAddress[]> {
   const pods = getJson(socket, '/pods');
   return isNeeded ? pods : pods.catch(() => []);
 }
@@ -31,10 +31,7 @@ export const namesPods = ({ src, dst }: Ends): boolean => [src, dst].some(end =>
  * otherwise of IPv4.
  * @throws RipstopError ECONFIG for a pod that is not there
  */
-export function resolveEnds<T extends Ends>(
-  options: T,
-  pods: readonly PodAddress[],
-): T {
+export function resolveEnds<T extends Ends>(options: T, pods: readonly PodAddress[]): T {
   const candidates = (end: string) => {
     if (!end.includes('/')) return [end];
     const addresses = addressesOf(end, pods);

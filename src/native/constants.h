@@ -82,7 +82,7 @@ enum WriteFlag : uint32_t {
   kAcceptPartial = 4,
 };
 
-// Words of a frame that captureRead has read; src/net/frame-socket.ts describes them.
+// Words of a frame that captureRead has read; src/net/packet/frame-socket.ts describes them.
 enum CaptureField : int {
   kCapturedOffset = 0,
   kCapturedBytes = 1,

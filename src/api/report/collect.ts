@@ -37,7 +37,9 @@ const UNCAUGHT = 'withheld: the message of an uncaught error may be of any conte
 const PARTS: readonly (readonly Part[])[] = [
   [{ file: ANSWER_FILES['/status'], collect: statusOf }],
   [
-    ...(['/peers', '/routes', '/leases', '/pods', '/pending', '/node', '/log'] as const).map(path => answer(path)),
+    ...(['/peers', '/routes', '/leases', '/pods', '/pending', '/node', '/log'] as const).map(path =>
+      answer(path),
+    ),
     { ...answer('/drops'), file: DROPS_BEFORE },
   ],
   [answer('/audit', ({ seconds }) => seconds), kernel('kernel/counters.json')],

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { PodFrame, PodVeth } from '../../capture/decode/pod-decoder.ts';
 import { NO_LOSSES } from '../../capture/live/record.ts';
 import { isNetError } from '../../net/error.ts';
-import { FrameSocket, type PassedFrame } from '../../net/frame-socket.ts';
+import { FrameSocket, type PassedFrame } from '../../net/packet/frame-socket.ts';
 import { findLink } from '../../net/rtnetlink/links.ts';
 import { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
 import { PATIENCE_MS, until } from '../../../bench/lab/until.ts';
 import { native } from '../../../src/native/load.ts';
-import { FRAME_WORDS, FrameSocket, type PassedFrame } from '../../../src/net/frame-socket.ts';
+import { FRAME_WORDS, FrameSocket, type PassedFrame } from '../../../src/net/packet/frame-socket.ts';
 import { findLink } from '../../../src/net/rtnetlink/links.ts';
 import { NetlinkSocket } from '../../../src/net/rtnetlink/socket.ts';
 import { namespaceFor } from '../../fixtures/lab.ts';

@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { listening, openPrivately } from '../../../base/private-socket.ts';
-import { PacketSocket } from '../../../net/packet-socket.ts';
+import { PacketSocket } from '../../../net/packet/packet-socket.ts';
 import { changeLink, getLink } from '../../../net/rtnetlink/links.ts';
 import { withSocket } from '../../../net/rtnetlink/socket.ts';
 import type { Result } from '../../result/types.ts';

@@ -2,7 +2,7 @@ import { contained } from '../../../base/boundary.ts';
 import { messageOf } from '../../../base/errors.ts';
 import { macBytes } from '../../../ip/mac.ts';
 import { isNetError } from '../../../net/error.ts';
-import { PacketSocket } from '../../../net/packet-socket.ts';
+import { PacketSocket } from '../../../net/packet/packet-socket.ts';
 import { changeLink, findLink, type Link } from '../../../net/rtnetlink/links.ts';
 import { listNeighbours } from '../../../net/rtnetlink/neighbours.ts';
 import { withSocket } from '../../../net/rtnetlink/socket.ts';

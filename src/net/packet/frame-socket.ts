@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
-import { native } from '../native/load.ts';
-import { inNamespace, NetError } from './error.ts';
+import { native } from '../../native/load.ts';
+import { inNamespace, NetError } from '../error.ts';
 
 /** Words of a frame in the table of `captureRead`; test/unit/net/frame-socket.test.ts compares them with the addon. */
 export const FRAME_WORDS = {

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
-import { native } from '../native/load.ts';
-import { inNamespace, NetError } from './error.ts';
+import { native } from '../../native/load.ts';
+import { inNamespace, NetError } from '../error.ts';
 
 const MAX_PACKET = 65536;
 
