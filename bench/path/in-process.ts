@@ -101,6 +101,7 @@ export function forwarderAlone({ direction, mode, peers, tables, watched = false
   });
   const tap = watched
     ? {
+        ...NO_TAP,
         onRead: () => noteRead(taps),
         onDecided: (generation: number) => noteDecided(taps, generation),
         onDone: (count: number) => tapBatch(taps, count, ends.sources),

@@ -337,11 +337,16 @@ export class DataPlane {
       ...snapshot(counters, this.#writer.slots.entries(), this.kernelCounts()),
       egress: readStats(counters, supervisor.workersOf('egress')),
       ingress: readStats(counters, supervisor.workersOf('ingress')),
-      lag: { egress: supervisor.lag('egress'), ingress: supervisor.lag('ingress') },
+      lag: this.lag,
       slowResponses: supervisor.slowResponses,
       restarts: supervisor.restarts,
       loweredPaths: this.#paths.lowered,
     };
+  }
+
+  /** Response time of the slowest worker of each direction. */
+  get lag() {
+    return { egress: this.#supervisor.lag('egress'), ingress: this.#supervisor.lag('ingress') };
   }
 
   /** What the kernel counts at the device and at the sockets of the underlay. */

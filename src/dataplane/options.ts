@@ -60,6 +60,8 @@ export interface DataPlaneOptions {
    * that cannot be used is left out: see `DataPlane.refused`.
    */
   readonly peers?: readonly Peer[] | undefined;
+  /** Keep the headers of lost frames and, on request, of all frames, within `bytes`. Absent: no flight recorder. */
+  readonly recorder?: { readonly headers: boolean; readonly bytes: number } | undefined;
   /** Tells forged ICMP errors about a path MTU from true ones. Absent: they are believed. */
   readonly probe?: PathProbe | undefined;
   readonly log: Log;

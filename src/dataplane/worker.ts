@@ -34,8 +34,9 @@ import { RX_BATCH, RX_SLOT_BYTES, UdpPort } from './io/udp.ts';
 import type { Driver } from './options.ts';
 import { SlowPath } from './slow-path/slow-path.ts';
 import { openReader } from './tables/tables.ts';
+import { LOST_MASK } from './tap/loss-recorder.ts';
 import type { WorkerTaps } from './tap/registry.ts';
-import { noteDecided, noteRead, openTaps, tapBatch } from './tap/tap.ts';
+import { noteDecided, noteRead, openTaps, recordLostFrames, tapBatch } from './tap/tap.ts';
 
 /** Descriptors of a worker, and what the kernel granted for them. They exist while the device is open. */
 export interface WorkerIo {
@@ -115,9 +116,11 @@ function openTap(task: WorkerTask, batch: Batch, sources: Int32Array): BatchTap 
   const { direction } = task;
   const taps = openTaps({ ...task.capture, batch, direction, headerBytes, wallMs: native.wallClock });
   return {
+    lost: taps.losses ? LOST_MASK : 0,
     onRead: () => noteRead(taps),
     onDecided: generation => noteDecided(taps, generation),
     onDone: count => tapBatch(taps, count, sources),
+    onLost: (count, generation, isTapped) => recordLostFrames(taps, count, sources, generation, isTapped),
   };
 }
 

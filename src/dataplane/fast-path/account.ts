@@ -24,10 +24,12 @@ import { FORWARD } from '../descriptor/verdicts.ts';
  * Counts what became of the frames of a batch, at least one: by verdict and, where they went on, by peer. Neighbours in a batch
  * mostly share both, so sums are carried until one of them changes.
  * @param egress 1 for egress, 0 for ingress
+ * @returns the verdicts of the batch: bit n for verdict n
  * @hot
  */
-export function accountBatch(block: Float64Array, batch: Batch, count: number, egress: number): void {
+export function accountBatch(block: Float64Array, batch: Batch, count: number, egress: number): number {
   const table = batch.table;
+  let verdicts = 0;
   let verdict = -1;
   let peer = -1;
   let frames = 0;
@@ -37,6 +39,7 @@ export function accountBatch(block: Float64Array, batch: Batch, count: number, e
     if (table[at + DESC_VERDICT] !== verdict || table[at + DESC_PEER] !== peer) {
       if (frames > 0) countRun(block, verdict, peer, frames, bytes, egress);
       verdict = table[at + DESC_VERDICT]!;
+      verdicts |= 1 << verdict;
       peer = table[at + DESC_PEER]!;
       frames = 0;
       bytes = 0;
@@ -49,6 +52,7 @@ export function accountBatch(block: Float64Array, batch: Batch, count: number, e
   if (frames > 0) countRun(block, verdict, peer, frames, bytes, egress);
   // Messages are numbered in the order of their datagrams.
   if (egress === 0) addStat(block, MESSAGES, table[(count - 1) * DESC_STRIDE + DESC_SOURCE]! + 1);
+  return verdicts;
 }
 
 /** @hot */

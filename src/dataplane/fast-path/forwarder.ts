@@ -16,23 +16,37 @@ import { classifyIngress, type IngressConfig } from './classify-ingress.ts';
  *   3 slow path  ICMP errors, ARP and ND replies, replication  none
  *   4 send       segmented, as datagrams                       coalesced into GSO packets, to the device
  *   5 count      frames and bytes by verdict and by peer       the same
- *   6 tap        copies for captures, while one is on          the same
+ *   6 tap        copies for captures, while one is on          the same; headers of lost frames for the flight recorder
  *
  * All tables that one batch uses are of one generation.
  */
 
-/** Sees each batch, for captures (`tap/tap.ts`). */
+/** Sees each batch, for captures and the flight recorder (`tap/tap.ts`). */
 export interface BatchTap {
+  /** Bit n: batches with verdict n go to `onLost`. */
+  readonly lost: number;
   /** The batch has been read. @returns false when no capture runs: then nothing else is called for this batch */
   onRead(): boolean;
   /** The frames go to be sent or written. @param generation of the tables that they were classified with */
   onDecided(generation: number): void;
   /** The verdicts of the descriptors 0..count-1 are final and the bytes are still in the slab. */
   onDone(count: number): void;
+  /**
+   * As `onDone`, for a batch that has a verdict of `lost`.
+   * @param generation of the tables
+   * @param isTapped what `onRead` returned
+   */
+  onLost(count: number, generation: number, isTapped: boolean): void;
 }
 
 /** For a forwarder that nothing captures. */
-export const NO_TAP: BatchTap = { onRead: () => false, onDecided: () => {}, onDone: () => {} };
+export const NO_TAP: BatchTap = {
+  lost: 0,
+  onRead: () => false,
+  onDecided: () => {},
+  onDone: () => {},
+  onLost: () => {},
+};
 
 /** What the forwarder uses for one direction of one queue. */
 export interface ForwardingContext<Config> {
@@ -74,9 +88,10 @@ export function forwardEgressBatch(egress: Egress, timeoutMs: number): number {
   const refused = port.sendBatch(batch, count, tables.peers);
   if (refused > 0) slowPath.reportSendErrors(batch, count, tables);
   // 5 count
-  accountBatch(egress.counters, batch, count, 1);
-  endRead(egress.reader);
+  const verdicts = accountBatch(egress.counters, batch, count, 1);
   // 6 tap
+  if ((verdicts & tap.lost) !== 0) tap.onLost(count, readGeneration(egress.reader), isTapped);
+  endRead(egress.reader);
   if (isTapped) tap.onDone(count);
   return count;
 }
@@ -99,9 +114,10 @@ export function forwardIngressBatch(ingress: Ingress, timeoutMs: number): number
   if (isTapped) tap.onDecided(readGeneration(ingress.reader));
   device.writeBatch(batch, count);
   // 5 count
-  accountBatch(ingress.counters, batch, count, 0);
-  endRead(ingress.reader);
+  const verdicts = accountBatch(ingress.counters, batch, count, 0);
   // 6 tap
+  if ((verdicts & tap.lost) !== 0) tap.onLost(count, readGeneration(ingress.reader), isTapped);
+  endRead(ingress.reader);
   if (isTapped) tap.onDone(count);
   return count;
 }

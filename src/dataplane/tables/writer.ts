@@ -20,6 +20,8 @@ import { checkRoom, type TableNeeds, UniqueIndex } from './validate.ts';
 /** The one writer of the tables of a forwarder. Cold; for the control thread. */
 export class TablesWriter {
   readonly slots: PeerSlots;
+  /** Called before peers change. */
+  onChange: () => void = () => {};
   /** Called when readers see a new generation. */
   onPublish: () => void = () => {};
   readonly #defaults: PeerDefaults;
@@ -104,6 +106,7 @@ export class TablesWriter {
    * @throws Error (a bug), RipstopError ECONFIG for the first invalid peer; all others have been changed then
    */
   change({ set, removed }: PeerChanges): boolean {
+    this.onChange();
     for (const id of removed) this.#drop(id);
     const changed = set.filter(peer => this.peer(peer.id) !== peer);
     for (const { id } of changed) this.#drop(id);

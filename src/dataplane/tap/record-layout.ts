@@ -67,3 +67,15 @@ export const RECORD_GENERATION = 21;
 export const RECORD_LOST_FORWARDED = 22;
 export const RECORD_LOST_DROPPED = 23;
 export const RECORD_HEADER_BYTES = 96;
+
+/** When a batch passed its stations. */
+export interface BatchTimes {
+  /** Wall clock at its end: seconds, nanoseconds within. */
+  readonly seconds: number;
+  readonly nanoseconds: number;
+  /** Nanoseconds from the read to the send or write, and to the end; below 2^29, 0 for not known. */
+  readonly decidedNs: number;
+  readonly tookNs: number;
+  /** Generation of the tables. */
+  readonly generation: number;
+}

@@ -2,7 +2,9 @@ import type { Mode } from '../../../encap/encap.ts';
 import type { Peer } from '../descriptor/peer.ts';
 import { VERDICTS } from '../descriptor/verdicts.ts';
 import type { TablesWriter } from '../tables/writer.ts';
-import { createTapControl, createTapRing, TAPS } from './tap-control.ts';
+import { createHeaderMemory } from './header-recorder.ts';
+import { createLossMemory } from './loss-recorder.ts';
+import { createTapControl, createTapRing, isRecording, setRecording, TAPS } from './tap-control.ts';
 
 /** The part of the options that describes the overlay. */
 interface CapturedOverlay {
@@ -10,6 +12,10 @@ interface CapturedOverlay {
   readonly vni: number;
   readonly address: string;
   readonly port: number;
+  /** Each has two workers. */
+  readonly queues?: number;
+  /** Absent: no flight recorder. */
+  readonly recorder?: RecorderOptions | undefined;
 }
 
 /** Shared memory of the taps of one worker. */
@@ -17,6 +23,17 @@ export interface WorkerTaps {
   readonly control: SharedArrayBuffer;
   /** By tap. */
   readonly rings: readonly SharedArrayBuffer[];
+  /** Of the flight recorder. */
+  readonly losses: SharedArrayBuffer | undefined;
+  readonly headers: SharedArrayBuffer | undefined;
+}
+
+/** The flight recorder of a data plane. */
+interface RecorderOptions {
+  /** Record the headers of all frames from the start. */
+  readonly headers: boolean;
+  /** Bytes for the headers of all frames, shared by the workers. */
+  readonly bytes: number;
 }
 
 /** A peer as captures show it. */
@@ -44,6 +61,11 @@ export class TapRegistry {
   readonly control = createTapControl();
   /** By tap, one per worker. */
   readonly rings: readonly SharedArrayBuffer[][] = Array.from({ length: TAPS }, () => []);
+  /** Memory of the flight recorder by worker; none without it. */
+  readonly losses: SharedArrayBuffer[] = [];
+  readonly headers: SharedArrayBuffer[] = [];
+  /** Called before the peers change, so that what was recorded can be named by those that were. */
+  beforeChange: () => void = () => {};
   #isOver = false;
   readonly #overlay: CapturedOverlay;
   readonly #writer: TablesWriter;
@@ -59,7 +81,9 @@ export class TapRegistry {
     this.#overlay = overlay;
     this.#writer = writer;
     this.#sourcePorts = sourcePorts;
+    writer.onChange = () => this.beforeChange();
     writer.onPublish = () => this.#noteChange();
+    if (overlay.recorder?.headers) this.isRecording = true;
   }
 
   /** True when the data plane has stopped: no more records come. */
@@ -71,13 +95,44 @@ export class TapRegistry {
     this.#isOver = true;
   }
 
+  /** True while the workers record the headers of all frames. They see a change at their next batch. */
+  get isRecording(): boolean {
+    return isRecording(this.control);
+  }
+
+  set isRecording(isOn: boolean) {
+    setRecording(this.control, isOn);
+  }
+
   addWorker(): WorkerTaps {
     const rings = this.rings.map(workers => {
       const ring = createTapRing();
       workers.push(ring);
       return ring;
     });
-    return { control: this.control, rings };
+    const { recorder, queues = 1 } = this.#overlay;
+    const losses = recorder && createLossMemory();
+    const headers = recorder && createHeaderMemory(Math.floor(recorder.bytes / (2 * queues)));
+    if (losses) this.losses.push(losses);
+    if (headers) this.headers.push(headers);
+    return { control: this.control, rings, losses, headers };
+  }
+
+  /** What each verdict of a record means, by number. */
+  get verdicts() {
+    return VERDICTS;
+  }
+
+  /** The slot that a peer has now. */
+  slotOf(id: string): number | undefined {
+    return this.#writer.slots.of(id);
+  }
+
+  /** The peer that has a slot now. */
+  peerAt(slot: number): CapturedPeer | undefined {
+    const id = this.#writer.slots.idOf(slot);
+    const peer = id === undefined ? undefined : this.#writer.peer(id);
+    return peer && this.#shown(peer);
   }
 
   /** What the numbers in the records mean now, for `capture/live/context.ts`. */

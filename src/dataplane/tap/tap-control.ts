@@ -10,7 +10,8 @@ export const FLOW_TAP = 0;
 
 /*
  * The control block: int32 in shared memory, written by the thread that starts and stops captures, read by the workers.
- * Word 0: points that are on at any tap, 0 for none. Four words per tap follow.
+ * Word 0: points that are on at any tap, and RECORDING while the headers of all frames are recorded; 0 for none. Word 1:
+ * RECORDING or 0. Four words per tap follow.
  */
 const CONTROL_WORDS = 4;
 /** Points that are on; 0: this tap is off. */
@@ -22,6 +23,9 @@ export const CONTROL_VERDICTS = 2;
 /** Peer slot that is wanted, -1 for all, NO_SLOT for none. */
 export const CONTROL_PEER = 3;
 export const NO_SLOT = -2;
+/** A bit beside those of the points. */
+export const RECORDING = 1 << 8;
+const RECORDING_WORD = 1;
 
 /** What a tap asks of the workers. The rest of its filter is for the reader. */
 export interface TapFilter {
@@ -45,7 +49,22 @@ export function setTapFilter(control: SharedArrayBuffer, tap: number, wanted: Ta
   // Off first: a worker must not see new points together with the old snap length.
   Atomics.store(tapWords(control, tap), CONTROL_POINTS, 0);
   if (wanted) writeFilter(tapWords(control, tap), wanted);
-  let points = 0;
+  updateFirstWord(control);
+}
+
+/** Turns the recorder of all headers on or off, as `setTapFilter` a tap. */
+export function setRecording(control: SharedArrayBuffer, isOn: boolean): void {
+  Atomics.store(new Int32Array(control), RECORDING_WORD, isOn ? RECORDING : 0);
+  updateFirstWord(control);
+}
+
+/** True while the headers of all frames are recorded. */
+export function isRecording(control: SharedArrayBuffer): boolean {
+  return Atomics.load(new Int32Array(control), RECORDING_WORD) !== 0;
+}
+
+function updateFirstWord(control: SharedArrayBuffer): void {
+  let points = Atomics.load(new Int32Array(control), RECORDING_WORD);
   for (let one = 0; one < TAPS; one++) points |= Atomics.load(tapWords(control, one), CONTROL_POINTS);
   Atomics.store(new Int32Array(control), 0, points);
 }

@@ -17,8 +17,12 @@ import {
 } from '../descriptor/descriptor.ts';
 import { commit, droppedRecords, openProducer, type Ring, reserve } from '../descriptor/ring.ts';
 import { SOURCE_ADDRESS, SOURCE_PORT, SOURCE_STRIDE } from '../descriptor/source.ts';
-import { DROP_VERDICTS, FORWARD, OUTER_VERDICTS } from '../descriptor/verdicts.ts';
+import { FORWARD, OUTER_VERDICTS } from '../descriptor/verdicts.ts';
+import { type HeaderRecorder, openHeaderRing, recordHeaders } from './header-recorder.ts';
+import { keptSource } from './kept-record.ts';
+import { LOST_MASK, type LossRecorder, openLossRecorder, recordLosses } from './loss-recorder.ts';
 import {
+  type BatchTimes,
   DROP,
   EGRESS_INNER,
   EGRESS_OUTER,
@@ -52,7 +56,14 @@ import {
   RECORD_SEGMENTS,
   RECORD_VERDICT,
 } from './record-layout.ts';
-import { CONTROL_PEER, CONTROL_POINTS, CONTROL_SNAP, CONTROL_VERDICTS, tapWords } from './tap-control.ts';
+import {
+  CONTROL_PEER,
+  CONTROL_POINTS,
+  CONTROL_SNAP,
+  CONTROL_VERDICTS,
+  RECORDING,
+  tapWords,
+} from './tap-control.ts';
 
 /*
  * A worker copies frames for captures here. After it has read a batch it loads one word. While a point is on, it notes the
@@ -63,10 +74,8 @@ import { CONTROL_PEER, CONTROL_POINTS, CONTROL_SNAP, CONTROL_VERDICTS, tapWords 
  * filled in and its offload fields cleared by then.
  */
 
-/** Bit n: the frame is lost with verdict n. */
-const DROP_MASK = maskOf(DROP_VERDICTS);
 /** Bit n: verdict n leaves DESC_OFFSET on the datagram, before its encapsulation header. */
-const OUTER_MASK = maskOf(OUTER_VERDICTS);
+const OUTER_MASK = OUTER_VERDICTS.reduce((mask, verdict) => mask | (1 << verdict), 0);
 /** The points that only a forwarded frame passes: the others are dropped, answered, or copied to each peer. */
 const LAST_POINTS = EGRESS_OUTER | INGRESS_INNER;
 const FIRST_POINTS = EGRESS_INNER | INGRESS_OUTER;
@@ -78,33 +87,20 @@ const CLOCKS_APART_MS = 0.02;
 const CLOCK_TRIES = 4;
 const RECORD_HEADER_WORDS = RECORD_HEADER_BYTES / 4;
 
-function maskOf(verdicts: readonly number[]): number {
-  return verdicts.reduce((mask, verdict) => mask | (1 << verdict), 0);
-}
-
 /** What a tap needs of its worker. Constant while the worker runs. */
 interface TapOptions {
   readonly control: SharedArrayBuffer;
   /** Of `createTapRing`, by tap. */
   readonly rings: readonly SharedArrayBuffer[];
+  /** Memory of the flight recorder; undefined: the losses, or the headers of all frames, cannot be recorded. */
+  readonly losses?: SharedArrayBuffer | undefined;
+  readonly headers?: SharedArrayBuffer | undefined;
   readonly batch: Batch;
   readonly direction: 'egress' | 'ingress';
   /** Ingress: bytes of the encapsulation header. */
   readonly headerBytes: number;
   /** The wall clock, milliseconds with fractions since 1970-01-01 UTC. */
   readonly wallMs: () => number;
-}
-
-/** When a batch passed its stations. */
-export interface BatchTimes {
-  /** Wall clock at its end: seconds, nanoseconds within. */
-  readonly seconds: number;
-  readonly nanoseconds: number;
-  /** Nanoseconds from the read to the send or write, and to the end; below 2^29, 0 for not known. */
-  readonly decidedNs: number;
-  readonly tookNs: number;
-  /** Generation of the tables. */
-  readonly generation: number;
 }
 
 /** A worker's side of one tap. */
@@ -130,6 +126,8 @@ export interface Taps {
   /** `performance.now()` when the batch was read and when it was decided, and the generation of its tables. */
   readonly batch: Float64Array;
   readonly each: readonly Tap[];
+  readonly losses: LossRecorder | undefined;
+  readonly headers: HeaderRecorder | undefined;
 }
 
 /** Opens a worker's side. */
@@ -151,17 +149,20 @@ export function openTaps(options: TapOptions): Taps {
     ring: openProducer(ring),
   }));
   for (const { ring } of each) ring.control[NOTE_DIRECTION] = common.direction;
+  const source = keptSource(batch, common.direction, options.headerBytes);
   return {
     control: new Int32Array(options.control),
-    points: common.points,
+    points: common.points | (options.headers ? RECORDING : 0),
     wallMs: options.wallMs,
     batch: new Float64Array(3),
     each,
+    losses: options.losses && openLossRecorder(options.losses, source),
+    headers: options.headers && { ring: openHeaderRing(options.headers), source },
   };
 }
 
 /**
- * Points that are on for this worker, at one tap or at any, 0 when nothing is captured. Once per batch.
+ * Points that are on for this worker, at one tap or at any, 0 when nothing is captured or recorded. Once per batch.
  * @hot
  */
 export function activePoints(tap: Tap | Taps): number {
@@ -211,7 +212,7 @@ export function captureBatch(
     const peer = table[at + DESC_PEER]!;
     if (((verdicts >>> verdict) & 1) === 0 || (onlyPeer !== -1 && peer !== onlyPeer)) continue;
     // Each frame passed its first point. A forwarded one passed the last point too, one that is dropped passed `drop`.
-    const isDropped = (DROP_MASK >>> verdict) & 1;
+    const isDropped = (LOST_MASK >>> verdict) & 1;
     const passed = points & (verdict === FORWARD ? ~DROP : isDropped === 1 ? ~LAST_POINTS : FIRST_POINTS);
     if (passed === 0) continue;
     const front = ((OUTER_MASK >>> verdict) & 1) === 0 ? headerBytes : 0;
@@ -265,32 +266,54 @@ export function captureBatch(
   }
 }
 
-/** Captures a batch, of which `noteRead` returned true, for every tap that is on. */
+/** Captures and records a batch, of which `noteRead` returned true, for every tap that is on. */
 export function tapBatch(taps: Taps, count: number, sources: Int32Array): void {
-  const readAt = elementAt(taps.batch, 0);
-  let doneAt = 0;
-  let wall = 0;
-  // The wall clock is read each time: it is set and corrected while the process runs, the other one is not. A thread that
-  // lost the processor between the two readings would shift all points of the batch, so they are read again.
-  for (let tries = 0; tries < CLOCK_TRIES; tries++) {
-    doneAt = performance.now();
-    wall = taps.wallMs();
-    if (performance.now() - doneAt < CLOCKS_APART_MS) break;
-  }
-  const seconds = Math.floor(wall / 1000);
-  const times = {
-    seconds,
-    nanoseconds: Math.floor((wall - seconds * 1000) * 1e6),
-    decidedNs: spanNs(readAt, elementAt(taps.batch, 1)),
-    tookNs: spanNs(readAt, doneAt),
-    generation: elementAt(taps.batch, 2),
-  };
+  const times = batchTimes(taps, true);
   for (const tap of taps.each) {
     const points = activePoints(tap);
     if (points === 0) continue;
     captureBatch(tap, points, count, sources, times);
     commit(tap.ring);
   }
+  const { headers } = taps;
+  if (headers && (taps.control[0]! & RECORDING) !== 0) recordHeaders(headers, count, sources, times);
+}
+
+/**
+ * Records the lost frames of a batch.
+ * @param generation of its tables
+ * @param isTimed `noteRead` returned true for the batch
+ */
+export function recordLostFrames(
+  taps: Taps,
+  count: number,
+  sources: Int32Array,
+  generation: number,
+  isTimed: boolean,
+): void {
+  taps.batch[2] = generation;
+  if (taps.losses) recordLosses(taps.losses, count, sources, batchTimes(taps, isTimed));
+}
+
+function batchTimes({ batch, wallMs }: Taps, isTimed: boolean): BatchTimes {
+  let doneAt = 0;
+  let wall = 0;
+  // The wall clock is read each time: it is set and corrected while the process runs, the other one is not. A thread that
+  // lost the processor between the two readings would shift all points of the batch, so they are read again.
+  for (let tries = 0; tries < CLOCK_TRIES; tries++) {
+    doneAt = performance.now();
+    wall = wallMs();
+    if (performance.now() - doneAt < CLOCKS_APART_MS) break;
+  }
+  const readAt = elementAt(batch, 0);
+  const seconds = Math.floor(wall / 1000);
+  return {
+    seconds,
+    nanoseconds: Math.floor((wall - seconds * 1000) * 1e6),
+    decidedNs: isTimed ? spanNs(readAt, elementAt(batch, 1)) : 0,
+    tookNs: isTimed ? spanNs(readAt, doneAt) : 0,
+    generation: elementAt(batch, 2),
+  };
 }
 
 function spanNs(fromMs: number, toMs: number): number {

@@ -61,6 +61,7 @@ const METHODS = new Set([
   'onRead',
   'onDecided',
   'onDone',
+  'onLost',
   // SlowPath, for batches with frames that need it
   'handle',
   'reportSendErrors',
