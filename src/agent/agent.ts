@@ -25,6 +25,7 @@ import { dropStaleDevices, recordDevices } from './overlay/stale-devices.ts';
 import { PodRegistry } from './pod-registry.ts';
 import { PeerMonitor } from './probe/peer-monitor.ts';
 import { announceReady, Readiness } from './readiness.ts';
+import { RecorderWatch } from './recorder/recorder-watch.ts';
 import { RestartRequests } from './restart-requests.ts';
 import { StartFault } from './start-fault.ts';
 import { StoreWatch } from './store/store-watch.ts';
@@ -45,6 +46,7 @@ export class Agent {
   readonly readiness = new Readiness(() => announceReady(this.#log, this.store, this.#network?.inputs.lease));
   readonly repairs = emptyRepairCounts();
   readonly probes: PeerMonitor;
+  readonly recorder: RecorderWatch;
   readonly endpoints: Endpoints;
   readonly uncaught: UncaughtRecord;
   readonly pods: PodRegistry;
@@ -136,6 +138,13 @@ export class Agent {
       log,
       (type, message) => this.#events.record(type, 'RipstopPeers', message),
     );
+    this.recorder = new RecorderWatch({
+      stateDir: options.stateDir,
+      overlays: () => this.#network?.overlays ?? [],
+      settings: () => this.#network?.inputs.settings.values,
+      log,
+      recordEvent: message => this.#events.record('Warning', 'RipstopRecording', message),
+    });
     this.#kernelEvents = new EventSocket(options.netns, ['link', 'address', 'route', 'neighbour']);
   }
 
@@ -158,6 +167,7 @@ export class Agent {
     // Why the network must be started again; kept while attempts fail.
     let why: string | undefined;
     this.probes.start();
+    this.recorder.start();
     while (!this.#abort.signal.aborted) {
       const began = performance.now();
       try {
@@ -386,6 +396,7 @@ export class Agent {
     if (!this.options.keepState)
       for (const failure of this.#former.restore(this.#socket))
         this.#log.warn(`cannot restore the former kernel state: ${describeError(failure)}`);
+    await this.recorder.stop();
     await this.#stateDir.flush();
     await this.pods.flush();
     await this.store

@@ -18,6 +18,12 @@ export interface Settings {
   readonly partialChecksums: 'auto' | 'accept' | 'refuse';
   readonly driver: 'native' | 'tuntap2';
   readonly flowTable: boolean;
+  readonly recorder: 'off' | 'losses' | 'headers';
+  readonly recorderMebibytes: number;
+  readonly triggerPeerLoss: number;
+  readonly triggerWorkerLag: number;
+  readonly triggerTooBig: boolean;
+  readonly triggerReset: boolean;
   readonly offloads: Readonly<Record<OffloadName, boolean>>;
 }
 
@@ -82,6 +88,37 @@ export const SETTINGS: Readonly<Record<SettingName, Setting>> = {
   flowTable: {
     fallback: false,
     doc: 'count flows all the time for `ripstop flows`; otherwise only while a client asks',
+  },
+  recorder: {
+    fallback: 'losses',
+    words: ['off', 'losses', 'headers'],
+    doc: 'flight recorder: keep the headers of the last lost frames, or also of all frames of the last seconds',
+  },
+  recorderMebibytes: {
+    fallback: 64,
+    range: [1, 1024],
+    unit: 'MiB',
+    doc: 'memory per overlay for the headers of all frames, 160 bytes per frame: 64 MiB hold 4 s of 100,000 frames/s; used only when they are recorded',
+  },
+  triggerPeerLoss: {
+    fallback: 1,
+    range: [0, 100],
+    unit: 'percent',
+    doc: 'share of lost frames of a peer within 5 s above which the flight recorder is written to a file; 0: never',
+  },
+  triggerWorkerLag: {
+    fallback: 250,
+    range: [0, 60_000],
+    unit: 'milliseconds',
+    doc: 'response time of a worker above which the flight recorder is written to a file; 0: never',
+  },
+  triggerTooBig: {
+    fallback: false,
+    doc: 'write the flight recorder to a file when a frame exceeds the path MTU; path MTU discovery causes this as well',
+  },
+  triggerReset: {
+    fallback: true,
+    doc: 'write the flight recorder to a file when a TCP connection that carried data is reset; needs `recorder: headers`',
   },
   'offloads.csum': offload('pods leave checksums to Ripstop; tso and uso need it'),
   'offloads.tso': offload('GSO packets with TCP from the device'),

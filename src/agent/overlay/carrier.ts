@@ -2,6 +2,7 @@ import { RipstopError } from '../../base/errors.ts';
 import { componentLog, type Log } from '../../base/log.ts';
 import { FlowMonitor } from '../../capture/flows/flow-monitor.ts';
 import { CaptureHub } from '../../capture/live/capture-hub.ts';
+import { FlightRecorder } from '../../capture/recorder/flight-recorder.ts';
 import { DataPlane } from '../../dataplane/dataplane.ts';
 import type { Peer } from '../../dataplane/descriptor/peer.ts';
 import { requirePrefix } from '../../ip/prefix.ts';
@@ -48,6 +49,7 @@ export class Carrier {
   readonly plane: DataPlane;
   readonly capture: CaptureHub;
   readonly flows: FlowMonitor;
+  readonly recorder: FlightRecorder | undefined;
   readonly #options: CarrierOptions;
   readonly #acceptsPartial: boolean;
   #peers: readonly Peer[];
@@ -67,6 +69,7 @@ export class Carrier {
     this.capture = new CaptureHub(plane.taps);
     this.flows = new FlowMonitor(plane.taps, options.plan.device);
     if (options.settings.flowTable) this.flows.keep();
+    if (options.settings.recorder !== 'off') this.recorder = new FlightRecorder(plane.taps);
   }
 
   /** Starts the threads; `open` follows. @throws RipstopError, NetError */
@@ -94,6 +97,10 @@ export class Carrier {
       sourcePorts: settings.sourcePorts,
       busyPollMicroseconds: settings.busyPollMicroseconds,
       peers,
+      recorder:
+        settings.recorder === 'off'
+          ? undefined
+          : { headers: settings.recorder === 'headers', bytes: settings.recorderMebibytes << 20 },
       // Raw sockets belong to the namespace of the process.
       probe: netns === '' ? new PathProber(options.socket) : undefined,
       log: componentLog(log, 'dataplane'),
@@ -130,6 +137,7 @@ export class Carrier {
   }
 
   stop(): Promise<void> {
+    this.recorder?.stop();
     return this.plane.stop();
   }
 

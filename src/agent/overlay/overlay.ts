@@ -1,5 +1,6 @@
 import type { FlowMonitor } from '../../capture/flows/flow-monitor.ts';
 import type { CaptureHub } from '../../capture/live/capture-hub.ts';
+import type { FlightRecorder } from '../../capture/recorder/flight-recorder.ts';
 import type { CounterSnapshot, DataPlane } from '../../dataplane/dataplane.ts';
 import type { Peer, PeerChanges } from '../../dataplane/descriptor/peer.ts';
 import type { NetEvent } from '../../net/rtnetlink/events.ts';
@@ -117,7 +118,7 @@ export class Overlay {
     return this.#list;
   }
 
-  /** Undefined where the kernel carries the packets, as `capture` and `flows`. */
+  /** Undefined where the kernel carries the packets, as `capture`, `flows` and `recorder`. */
   get plane(): DataPlane | undefined {
     return this.#carrier?.plane;
   }
@@ -128,6 +129,11 @@ export class Overlay {
 
   get flows(): FlowMonitor | undefined {
     return this.#carrier?.flows;
+  }
+
+  /** Undefined also where it is off. */
+  get recorder(): FlightRecorder | undefined {
+    return this.#carrier?.recorder;
   }
 
   get rebuilt(): number {

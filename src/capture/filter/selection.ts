@@ -3,7 +3,7 @@ import { suggest } from '../../base/suggest.ts';
 import { POINT_NAMES } from '../../dataplane/tap/record-layout.ts';
 import type { TapFilter } from '../../dataplane/tap/tap-control.ts';
 import { formatAddress, parseAddress } from '../../ip/address.ts';
-import type { CaptureContext, CaptureVerdict } from '../live/context.ts';
+import type { CaptureContext, CapturePeer, CaptureVerdict } from '../live/context.ts';
 
 /** A selection by names. An absent key selects all. */
 export interface Selection {
@@ -46,10 +46,15 @@ export function verdictNumbers(name: string, verdicts: readonly CaptureVerdict[]
   return [number];
 }
 
-function peerSlot(name: string, context: CaptureContext): number {
+/** True if a name or underlay address means this peer. */
+export function selectsPeer(name: string, { id, address }: Pick<CapturePeer, 'id' | 'address'>): boolean {
+  if (id === name) return true;
   const parsed = parseAddress(name);
-  const address = parsed && formatAddress(parsed);
-  const slot = context.peers.findIndex(peer => peer && (peer.id === name || peer.address === address));
+  return parsed !== undefined && formatAddress(parsed) === address;
+}
+
+function peerSlot(name: string, context: CaptureContext): number {
+  const slot = context.peers.findIndex(peer => peer && selectsPeer(name, peer));
   if (slot >= 0) return slot;
   return unknown(
     'peer',

@@ -39,6 +39,11 @@ export class PeerHistory {
     }
   }
 
+  /** The peers of all slots and versions. */
+  *all(): Generator<CapturePeer, void, void> {
+    for (const versions of this.#slots) for (const { peer } of versions ?? []) if (peer) yield peer;
+  }
+
   /** The peer of a slot, undefined for slot -1 and for a slot without a peer. */
   at(slot: number, generation: number): CapturePeer | undefined {
     const versions = slot < 0 ? undefined : this.#slots[slot];

@@ -1,0 +1,24 @@
+import type { CaptureSource } from '../live/capture-hub.ts';
+import type { CapturePeer, CaptureVerdict } from '../live/context.ts';
+
+/** What a running data plane offers to the flight recorder. */
+export interface RecorderSource extends CaptureSource {
+  /** Memory by worker, in the order egress, ingress, egress, …; none without a flight recorder. */
+  readonly losses: readonly SharedArrayBuffer[];
+  readonly headers: readonly SharedArrayBuffer[];
+  /** Whether the workers record the headers of all frames. */
+  isRecording: boolean;
+  /** Set by the reader: called before the peers change. */
+  beforeChange: () => void;
+  /** By number. */
+  readonly verdicts: readonly CaptureVerdict[];
+  /** The slot that a peer has now. */
+  slotOf(id: string): number | undefined;
+  /** The peer that has a slot now. */
+  peerAt(slot: number): CapturePeer | undefined;
+}
+
+/** Direction of a worker by its place: `DataPlane` starts one worker per direction for each queue, egress first. */
+export function kindOfWorker(worker: number): number {
+  return worker % 2;
+}
