@@ -45,7 +45,10 @@ interface Raw extends Partial<Omit<BenchOptions, 'suites' | 'compare' | 'quick' 
 /** How much is measured when nothing is said. Full: what explains the figures, and what the goals compare with. */
 const FULL = {
   contenders: ['none', 'kernel', 'vxlan', 'udp'],
-  brief: ['no-remoteChecksum', 'capture', 'one-call', 'naive-node', 'vde', 'fastd'],
+  brief: [
+    ...['no-remoteChecksum', 'capture', 'no-recorder', 'recorder', 'audit', 'no-audit'],
+    ...['one-call', 'naive-node', 'vde', 'fastd'],
+  ],
   conditions: Object.keys(CONDITIONS) as Condition[],
   rounds: 5,
   seconds: 2,

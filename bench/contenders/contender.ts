@@ -1,5 +1,5 @@
 import type { Family, Lab } from '../lab/topology.ts';
-import type { Fate } from './audit.ts';
+import type { Fate } from './fate.ts';
 
 /** What lies between the nodes of a lab. One file a contender implements this. */
 export interface Contender {

@@ -1,3 +1,4 @@
+import { audit } from './audit.ts';
 import { capture } from './capture.ts';
 import type { Contender } from './contender.ts';
 import { kernelVxlan } from './kernel-vxlan.ts';
@@ -14,6 +15,9 @@ import { vde } from './tunnels/vde.ts';
 import { wireguardGo } from './tunnels/wireguard-go.ts';
 
 const OFFLOADS = ['csum', 'tso', 'uso', 'udpGso', 'udpGro', 'mergeTcp', 'mergeUdp'] as const;
+
+/** The flight recorder of all headers; that of losses is on by default. No trigger writes a file meanwhile. */
+const HEADERS = { recorder: 'headers', triggerPeerLoss: 0, triggerWorkerLag: 0, triggerReset: false };
 
 /** Ripstop with one offload switched off. */
 const without = (offload: (typeof OFFLOADS)[number]): Contender =>
@@ -33,6 +37,9 @@ export const CONTENDERS: Readonly<Record<string, Contender>> = {
   'no-remoteChecksum': ripstop({ mode: 'vxlan', label: 'no remoteChecksum' }),
   'no-audit': ripstop({ ...AS_AGENTS_DO, label: 'no audit', audit: false }),
   capture,
+  audit,
+  'no-recorder': ripstop({ ...AS_AGENTS_DO, label: 'no recorder', configuration: { recorder: 'off' } }),
+  recorder: ripstop({ ...AS_AGENTS_DO, label: 'vxlan, headers recorded', configuration: HEADERS }),
   'one-call': oneCall,
   'naive-node': naiveNode,
   vde,

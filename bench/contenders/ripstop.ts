@@ -4,8 +4,8 @@ import type { Proc } from '../lab/proc.ts';
 import { CHECKOUT } from '../lab/tool.ts';
 import type { Lab, Node } from '../lab/topology.ts';
 import { until } from '../lab/until.ts';
-import { type Audited, audited } from './audit.ts';
 import type { Contender, Deployment, DeployOptions } from './contender.ts';
+import { type Audited, audited } from './fate.ts';
 
 export interface RipstopOptions {
   mode: 'vxlan' | 'udp';

@@ -1,6 +1,6 @@
 import { describeError } from '../../src/base/errors.ts';
-import type { Fate } from '../contenders/audit.ts';
 import type { Deployment } from '../contenders/contender.ts';
+import type { Fate } from '../contenders/fate.ts';
 import { CONTENDERS } from '../contenders/index.ts';
 import type { Progress } from '../demo/progress.ts';
 import { type Route, throughput } from '../lab/measure.ts';

@@ -14,10 +14,10 @@ export interface Change {
 
 const SUITES = ['e2e', 'path', 'update', 'micro', 'scale', 'sizing', 'traffic', 'cni', 'soak', 'churn'];
 /** A smaller change is not reported, even if it is certain. */
-const LEAST_CHANGE = 0.02;
-const CHANCE = 0.05;
+export const LEAST_CHANGE = 0.02;
+export const CHANCE = 0.05;
 /** With fewer on a side no difference can be certain: 3 and 3 rounds leave a chance of 10 % at best. */
-const FEWEST = 4;
+export const FEWEST = 4;
 
 /** Compares two runs figure by figure. */
 export function compareRuns(before: BenchFile, after: BenchFile): Change[] {

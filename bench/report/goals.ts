@@ -1,5 +1,7 @@
+import { CHANCE, FEWEST, LEAST_CHANGE } from './compare.ts';
 import { type Cell, cells, indexCells, labelOf, show, showRatio } from './rows.ts';
 import { type BenchFile, FIGURES, type FigureId } from './samples.ts';
+import { mannWhitney } from './statistics.ts';
 
 type Find = (contender: string, condition: string, figure: FigureId) => Cell | undefined;
 
@@ -69,6 +71,22 @@ const pods = (figure: 'tcp1' | 'tcp4', condition: string): Goal => ({
     const between = (id: FigureId) => ratio(find(OWN, condition, id), find('kernel', condition, id));
     const [pod, node] = [between(figure), between(`${figure}node`)];
     return pod && node ? { value: pod.value / node.value, of: ['ratio, pods', 'ratio, nodes'] } : undefined;
+  },
+});
+
+/** Two contenders between which no difference can be measured (docs/decisions/0043): the probability of what was measured if there is none. */
+const same = (figure: FigureId, condition: string, own: string, rival: string): Goal => ({
+  title: `${FIGURES[figure].title}, probability without a difference`,
+  who: own,
+  beside: rival,
+  condition,
+  direction: 'at least',
+  bound: CHANCE,
+  reach(find) {
+    const [a, b] = [find(own, condition, figure), find(rival, condition, figure)];
+    if (!a || !b || Math.min(a.values.length, b.values.length) < FEWEST) return undefined;
+    const isSmall = Math.abs(a.median / b.median - 1) < LEAST_CHANGE;
+    return { value: isSmall ? 1 : mannWhitney(a.values, b.values), of: [own, rival] };
   },
 });
 
@@ -155,6 +173,11 @@ export const GOALS: readonly Goal[] = [
     flat(row, '2 peers, capture off', '2 peers', UNSEEN),
   ),
   ...everywhere(condition => over('tcp1', condition, 0.8, [OWN], 'capture')),
+  ...(['tcp1', 'udp64x1'] as const).flatMap(figure => [
+    ...everywhere(condition => over(figure, condition, 0.98, ['no-recorder'])),
+    ...everywhere(condition => over(figure, condition, 0.9, ['no-recorder'], 'recorder')),
+    ...everywhere(condition => same(figure, condition, 'audit', 'no-audit')),
+  ]),
 ];
 
 export interface GoalResult extends Goal, Reached {

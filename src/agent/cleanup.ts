@@ -12,6 +12,7 @@ import { ownDevices, StateDir } from './inputs/state-dir.ts';
 import { isOurs, observeAllRoutes } from './kernel/observe.ts';
 import { formatKey } from './lease/lease.ts';
 import { isBlackhole } from './overlay/blackhole.ts';
+import { RECORDINGS_NAME } from './recorder/recordings.ts';
 import { removeFlannelRules } from './rules/flannel-rules.ts';
 import { NodeRules } from './rules/node-rules.ts';
 import { UNCAUGHT_NAME } from './uncaught-record.ts';
@@ -93,6 +94,8 @@ export async function cleanUp(options: CleanupOptions): Promise<CleanupReport> {
     await rm(options.subnetFile);
     removed.push(options.subnetFile);
   });
+  const recordings = join(options.stateDir, RECORDINGS_NAME);
+  await attempt(RECORDINGS_NAME, () => rm(recordings, { recursive: true, force: true }));
   for (const name of FILES) await attempt(name, () => rm(join(options.stateDir, name), { force: true }));
   return { removed, kept, failures };
 }

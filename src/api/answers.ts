@@ -18,6 +18,7 @@ import { audit } from '../diagnose/audit/balance.ts';
 import { diagnosis } from '../diagnose/doctor/finding.ts';
 import { dropsAnswer } from '../diagnose/drops.ts';
 import { nodeRecord } from '../diagnose/report/node-shape.ts';
+import { recorderAnswer, recorderField } from './recorder/state.ts';
 
 /*
  * The answers of the agent's socket: what the server writes, and how the client reads it. The commands print them with
@@ -43,6 +44,10 @@ const overlay = record({
   offloads: described(
     'offload to its state; null where the kernel carries the packets',
     nullable(mapOf(string)),
+  ),
+  recorder: described(
+    'the flight recorder; null where it is off, and where the kernel carries the packets',
+    nullable(recorderField),
   ),
 });
 
@@ -234,6 +239,7 @@ export const ANSWERS = {
   '/audit': audit,
   /** What the next comparison with the kernel would change, one line per step. */
   '/pending': listOf(string),
+  '/recorder': recorderAnswer,
   /** Overlays that can be captured, with the IP versions that they carry; none where the kernel carries the packets. */
   '/captures': listOf(record({ device: string, families: listOf(number) })),
   /** Addresses of the pods of the node: the former owners, then the present ones. */

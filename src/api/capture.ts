@@ -6,6 +6,7 @@ import { integer, listOf, readObject, required, text } from '../base/schema.ts';
 import type { Selection } from '../capture/filter/selection.ts';
 import type { CaptureHub } from '../capture/live/capture-hub.ts';
 import { type PodSource, withPods } from '../capture/live/record-stream.ts';
+import type { FlightRecorder, RecordedRange } from '../capture/recorder/flight-recorder.ts';
 import type { Answer } from './answers.ts';
 import { CAPTURE_ID_FIELD } from './client.ts';
 import { readJson, sendError, sendJson } from './listener.ts';
@@ -19,6 +20,13 @@ const selectionFields = {
   family: integer(4, 6, 'IP version of the packets: 4 or 6'),
   peer: text('a peer', 'name or underlay address of a peer'),
   snapLength: required(integer(0, 0x7fffffff, 'bytes to keep of a packet, 0 for all', 'bytes')),
+  pastSeconds: integer(
+    1,
+    86_400,
+    'what the flight recorder has of the last seconds, and no further packets',
+    'seconds',
+  ),
+  lostFrames: integer(1, 100_000, 'the last lost frames of the flight recorder, and no further packets'),
 };
 
 /** An overlay that can be captured from. */
@@ -27,6 +35,8 @@ export interface CaptureTarget {
   /** IP versions of the packets that it carries. */
   readonly families: readonly number[];
   readonly hub: CaptureHub;
+  /** Undefined where it is off. */
+  readonly recorder?: FlightRecorder | undefined;
 }
 
 /** What captures need of a node; no targets where the kernel carries the packets. */
@@ -73,9 +83,11 @@ export async function answerCapture(
     control.abort();
   });
   try {
-    const { selection, device, family } = await readSelection(incoming);
-    const { hub } = selectTarget(captures, device, family);
-    const stream = await hub.start(selection, control.signal);
+    const { selection, range, device, family } = await readSelection(incoming);
+    const target = selectTarget(captures, device, family);
+    const stream = range
+      ? requireRecorder(target).stream(range, selection)
+      : await target.hub.start(selection, control.signal);
     running.set(id, control);
     response.writeHead(200, { 'content-type': 'application/octet-stream', [CAPTURE_ID_FIELD]: id });
     await pipeline(withPods(stream, pods), response);
@@ -107,19 +119,30 @@ export function selectTarget(
   throw new RipstopError('ECAPTURE', `no overlay ${device ?? `carries IPv${family}`}`, `there are: ${known}`);
 }
 
-async function readSelection(
-  incoming: IncomingMessage,
-): Promise<{ selection: Selection; device: string | undefined; family: number | undefined }> {
-  const { points, verdicts, peer, snapLength, device, family } = readObject(
-    selectionFields,
-    await readJson(incoming, BODY_MAX),
-    'selection',
+/** The flight recorder of an overlay. @throws RipstopError ECAPTURE when it has none */
+export function requireRecorder({ device, recorder }: CaptureTarget): FlightRecorder {
+  if (recorder) return recorder;
+  throw new RipstopError(
+    'ECAPTURE',
+    `the flight recorder of ${device} is off`,
+    'set `recorder` to `losses` or `headers` and start the agent again',
   );
+}
+
+async function readSelection(incoming: IncomingMessage): Promise<{
+  selection: Selection;
+  range: RecordedRange | undefined;
+  device: string | undefined;
+  family: number | undefined;
+}> {
+  const fields = readObject(selectionFields, await readJson(incoming, BODY_MAX), 'selection');
+  const { points, verdicts, peer, snapLength, pastSeconds, lostFrames, device, family } = fields;
   const selection = {
     snapLength,
     ...(points ? { points } : {}),
     ...(verdicts ? { verdicts } : {}),
     ...(peer !== undefined ? { peer } : {}),
   };
-  return { selection, device, family };
+  const isRecorded = pastSeconds !== undefined || lostFrames !== undefined;
+  return { selection, range: isRecorded ? { pastSeconds, lostFrames } : undefined, device, family };
 }

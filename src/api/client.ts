@@ -16,6 +16,8 @@ export const CAPTURE_STOP_PATH = '/capture/stop';
 export const FLOW_LOG_PATH = '/flows/log';
 export const TRACE_PATH = '/trace';
 export const LOG_LEVEL_PATH = '/log-level';
+export const RECORDER_PATH = '/recorder';
+export const RECORDING_PATH = '/recorder/pcapng';
 
 /** Field of the answer to a capture: the name under which it can be stopped. */
 export const CAPTURE_ID_FIELD = 'ripstop-capture';
@@ -29,6 +31,9 @@ export interface OverlaySelection extends Selection {
   readonly device?: string;
   /** IP version that the overlay carries. */
   readonly family?: number;
+  /** What the flight recorder has of the last seconds, or its last lost frames; the stream ends then. */
+  readonly pastSeconds?: number;
+  readonly lostFrames?: number;
 }
 
 /**
@@ -89,6 +94,23 @@ export async function requestTrace(
 export async function postLogLevels(socketPath: string, levels: string): Promise<Answer<'/log-level'>> {
   const response = await send(socketPath, 'POST', LOG_LEVEL_PATH, { levels }, TIMEOUT_MS);
   return read(ANSWERS[LOG_LEVEL_PATH], socketPath, LOG_LEVEL_PATH, response);
+}
+
+/** Turns the recorder of all headers on or off. @throws as `getJson` */
+export async function postRecorder(socketPath: string, headers: boolean, device?: string): Promise<void> {
+  const response = await send(socketPath, 'POST', RECORDER_PATH, { headers, device }, TIMEOUT_MS);
+  const answer = await textOf(socketPath, response);
+  if (response.statusCode !== 200) throw refusal(answer);
+}
+
+/** What the flight recorder of an overlay has, as the bytes of a pcapng file. @throws as `getJson` */
+export async function openRecording(
+  socketPath: string,
+  device: string,
+  stop: AbortSignal,
+): Promise<AsyncIterable<Uint8Array>> {
+  const path = `${RECORDING_PATH}?device=${encodeURIComponent(device)}`;
+  return chunksOf(socketPath, await send(socketPath, 'GET', path), stop);
 }
 
 /**

@@ -4,9 +4,18 @@ import { readObject, required, text } from '../base/schema.ts';
 import type { LiveNode } from '../diagnose/trace/live.ts';
 import type { Answer, AnswerPath } from './answers.ts';
 import { answerCapture, answerCaptureStop, type CaptureApi } from './capture.ts';
-import { CAPTURE_PATH, CAPTURE_STOP_PATH, FLOW_LOG_PATH, LOG_LEVEL_PATH, TRACE_PATH } from './client.ts';
+import {
+  CAPTURE_PATH,
+  CAPTURE_STOP_PATH,
+  FLOW_LOG_PATH,
+  LOG_LEVEL_PATH,
+  RECORDER_PATH,
+  RECORDING_PATH,
+  TRACE_PATH,
+} from './client.ts';
 import { answerFlowLog, type FlowsApi } from './flows.ts';
 import { readJson, sendError, sendJson, targetOf } from './listener.ts';
+import { answerRecorderSwitch, answerRecording } from './recorder/requests.ts';
 import { answerTrace } from './trace.ts';
 
 const LEVELS_BODY_MAX = 4096;
@@ -41,14 +50,18 @@ export async function handleRequest(
       return answerTrace(incoming, response, debug().node);
     case `POST ${LOG_LEVEL_PATH}`:
       return answerLogLevels(incoming, response, log);
+    case `POST ${RECORDER_PATH}`:
+      return answerRecorderSwitch(incoming, response, debug().captures);
+    case `GET ${RECORDING_PATH}`:
+      return answerRecording(response, debug().captures, new URLSearchParams(query));
     case `GET ${FLOW_LOG_PATH}`:
       return answerFlowLog(response, debug());
   }
   const isKnown = incoming.method === 'GET' && Object.hasOwn(handlers, path);
   const handler = isKnown ? handlers[path as AnswerPath] : undefined;
   if (!handler) {
-    const known = [...Object.keys(handlers), FLOW_LOG_PATH].join(', ');
-    const error = `unknown request; known are GET ${known} and POST ${CAPTURE_PATH}, ${TRACE_PATH}, ${LOG_LEVEL_PATH}`;
+    const known = [...Object.keys(handlers), RECORDING_PATH, FLOW_LOG_PATH].join(', ');
+    const error = `unknown request; known are GET ${known} and POST ${CAPTURE_PATH}, ${TRACE_PATH}, ${RECORDER_PATH}, ${LOG_LEVEL_PATH}`;
     return sendJson(response, 404, { error });
   }
   try {

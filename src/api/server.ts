@@ -13,6 +13,7 @@ import type { Answer } from './answers.ts';
 import { targetsOf } from './capture.ts';
 import { flowsOf, readFlowsQuery } from './flows.ts';
 import { createListener } from './listener.ts';
+import { recorderOf } from './recorder/state.ts';
 import { type DebugApi, type GetHandlers, handleRequest } from './routes.ts';
 import { leasesOf, peersOf, pendingChanges, routesOf, statusOf } from './status.ts';
 
@@ -54,6 +55,7 @@ export async function serveApi(
     '/drops': () => ({ drops: dropsOf(agent), stack: stack.changes() }),
     '/audit': async query => (await import('../diagnose/audit/audit.ts')).auditOf(agent, secondsOf(query)),
     '/pending': () => pendingChanges(agent),
+    '/recorder': () => recorderOf(agent),
     '/captures': () => targetsOf(debugApiOf(agent).captures),
     '/pods': () => agent.pods.all,
     '/flows': query => flowsOf(debugApiOf(agent), readFlowsQuery(query)),
@@ -97,8 +99,8 @@ export async function serveApi(
 export function debugApiOf(agent: Agent): DebugApi {
   const overlays = agent.network?.overlays ?? [];
   return {
-    captures: overlays.flatMap(({ capture: hub, plan: { device, carries } }) =>
-      hub && device !== undefined ? [{ device, families: carries, hub }] : [],
+    captures: overlays.flatMap(({ capture: hub, recorder, plan: { device, carries } }) =>
+      hub && device !== undefined ? [{ device, families: carries, hub, recorder }] : [],
     ),
     flows: overlays.flatMap(overlay => overlay.flows ?? []),
     pods: agent.pods,

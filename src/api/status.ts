@@ -9,6 +9,7 @@ import { leaseLines, leasePicture } from '../diagnose/doctor/lease-faults.ts';
 import { formatPrefix } from '../ip/prefix.ts';
 import { refusedSysctls } from '../net/sysctl.ts';
 import type { LeaseStatus, OverlayStatus, PeerStatus, RouteStatus, Status } from './answers.ts';
+import { recorderStatus } from './recorder/state.ts';
 
 const STUCK_MS = 10_000;
 
@@ -86,6 +87,7 @@ function overlayStatus(agent: Agent, overlay: Overlay): OverlayStatus {
     workerLagMs: counters ? Math.max(counters.lag.egress.maxMs, counters.lag.ingress.maxMs) : null,
     rebuilt: overlay.rebuilt,
     offloads: overlay.plane?.offloads ?? null,
+    recorder: recorderStatus(overlay) ?? null,
   };
 }
 

@@ -83,6 +83,14 @@ export function integerOption(min: number, max: number): (text: string) => numbe
   };
 }
 
+/** Whole seconds of `30s`, `5m`, `1h` or a plain number. */
+export function seconds(text: string): number {
+  const [, digits, unit = ''] = /^(\d{1,6})([smh]?)$/i.exec(text) ?? [];
+  const value = digits ? Number(digits) * 60 ** Math.max(0, ['s', 'm', 'h'].indexOf(unit.toLowerCase())) : 0;
+  if (value >= 1 && value <= 86_400) return value;
+  throw new InvalidArgumentError('Expected a time from 1s to 24h, e.g. 30s or 5m.');
+}
+
 /** Bytes of `500k`, `100M`, `1G` or a plain number; the letters are powers of 1024. */
 export function size(text: string): number {
   const [, digits, unit = ''] = /^(\d{1,9})([kmg]?)$/i.exec(text) ?? [];

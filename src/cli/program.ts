@@ -9,6 +9,7 @@ import { addFlows } from './commands/packets/flows.ts';
 import { addReplay } from './commands/packets/replay.ts';
 import { addTop } from './commands/packets/top.ts';
 import { addTrace } from './commands/packets/trace.ts';
+import { addRecorder } from './commands/recorder/recorder.ts';
 import { addReport } from './commands/report/report.ts';
 import { addDoctor } from './commands/show/doctor.ts';
 import { addExplain } from './commands/show/explain.ts';
@@ -35,6 +36,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   addFlows,
   addTop,
   addCapture,
+  addRecorder,
   addReplay,
   addDoctor,
   addReport,

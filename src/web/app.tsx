@@ -9,6 +9,7 @@ import { announce } from './figures/announce.ts';
 import { Drops } from './views/drops.tsx';
 import { Links } from './views/links.tsx';
 import { NodeMap } from './views/map.tsx';
+import { Recordings } from './views/recordings.tsx';
 import { Traffic } from './views/traffic.tsx';
 
 export function App() {
@@ -28,6 +29,7 @@ export function App() {
         <NodeMap view={view} rates={rates} chosen={peer} choose={setPeer} />
         <Traffic history={history} flows={view.flows} peer={peer} />
         <Drops view={view} history={history} />
+        <Recordings api={api} recordings={view.recordings} />
         <Links view={view} rates={rates} chosen={peer} choose={setPeer} />
         <Capture api={api} view={view} peer={peer} choose={setPeer} />
       </main>

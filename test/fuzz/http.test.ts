@@ -95,6 +95,7 @@ t.test('the web UI', async t => {
       peers: () => [],
       counters: () => [],
       debug,
+      recordings: { list: async () => [], find: async () => undefined },
     },
     { address: '127.0.0.1', port: 0, token: TOKEN, hosts: [] },
   );
@@ -109,6 +110,7 @@ t.test('the web UI', async t => {
     request('POST /api/capture', capture),
     request('DELETE /api/capture'),
     request('GET /api/capture.pcapng'),
+    request('GET /api/recording?name=x'),
     request('GET http://127.0.0.1/api/view', '', 'Expect: 100-continue\r\n'),
   ]);
 });
@@ -133,6 +135,8 @@ t.test("the agent's socket", async t => {
     request('POST /log-level', '{"levels":"silent"}'),
     request('POST /capture', '{"snapLength":0,"points":["egress-inner"]}'),
     request('GET /flows/log'),
+    request('POST /recorder', '{"headers":true,"device":"flannel.1"}'),
+    request('GET /recorder/pcapng?device=flannel.1'),
   ]);
 });
 

@@ -107,7 +107,7 @@ export const SETTINGS: Readonly<Record<SettingName, Setting>> = {
     doc: 'share of lost frames of a peer within 5 s above which the flight recorder is written to a file; 0: never',
   },
   triggerWorkerLag: {
-    fallback: 250,
+    fallback: 1000,
     range: [0, 60_000],
     unit: 'milliseconds',
     doc: 'response time of a worker above which the flight recorder is written to a file; 0: never',

@@ -3,6 +3,7 @@ import { contain } from '../../base/boundary.ts';
 import { describeError } from '../../base/errors.ts';
 import { componentLog, type Log } from '../../base/log.ts';
 import { writeRecording } from '../../capture/recorder/recording.ts';
+import { FileSink } from '../../capture/sink/file-sink.ts';
 import { VERDICTS } from '../../dataplane/dataplane.ts';
 import type { Settings } from '../config/settings.ts';
 import type { Overlay } from '../overlay/overlay.ts';
@@ -45,7 +46,7 @@ export class RecorderWatch {
   }
 
   start(): void {
-    this.#timer = setInterval(() => contain('recorder', () => this.#look()), LOOK_MS).unref();
+    this.#timer = setInterval(() => contain('recorder', () => this.look()), LOOK_MS).unref();
   }
 
   /** Resolves when no file is being written. */
@@ -54,7 +55,8 @@ export class RecorderWatch {
     await this.#writing;
   }
 
-  #look(): void {
+  /** Judges the overlays; `start` calls it once per second. */
+  look(): void {
     const settings = this.#options.settings();
     if (!settings) return;
     const isPeersTurn = this.#looks++ % PEERS_EVERY === 0;
@@ -69,10 +71,9 @@ export class RecorderWatch {
     }
   }
 
-  #observe({ recorder, plane, plan }: Overlay, settings: Settings): Observed {
+  #observe({ recorder, plane }: Overlay, settings: Settings): Observed {
     if (!recorder || !plane) throw new Error('bug: an overlay without a data plane');
     return {
-      device: plan.device ?? '',
       tooBig: recorder.journal.lost(TOO_BIG),
       lagMs: Math.max(plane.lag.egress.lastMs, plane.lag.ingress.lastMs),
       peers: this.#peers.get(recorder) ?? new Map(),
@@ -87,9 +88,9 @@ export class RecorderWatch {
       const path = await this.recordings.newPath(trigger, device);
       const about = `${device}: ${reason}`;
       const packets = await writeRecording(recorder, {
-        path,
         framesPerWorker: FRAMES_PER_WORKER,
         reason: about,
+        open: options => FileSink.open({ ...options, path }),
       });
       const text = `flight recorder frozen: ${about}: ${basename(path)}`;
       this.#log.warn({ trigger, device, file: path, packets }, text);

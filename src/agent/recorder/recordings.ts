@@ -10,11 +10,13 @@ const BYTES_MAX = 32 << 20;
 
 const SUFFIX = '.pcapng';
 /** Of a recording, `20261130T140509123Z-too-big-flannel.1.pcapng`. */
-const NAME = /^\d{8}T\d{9}Z-[\w.-]+\.pcapng$/;
+const NAME = /^\d{8}T\d{9}Z-(?<trigger>peer-loss|worker-lag|too-big|reset)-[\w.-]+\.pcapng$/;
 
 /** A frozen recording. */
 export interface Recording {
   readonly name: string;
+  /** Name of the trigger. */
+  readonly trigger: string;
   readonly bytes: number;
   /** When it was frozen, ISO 8601. */
   readonly at: string;
@@ -42,12 +44,12 @@ export class Recordings {
       throw error;
     });
     const found = await Promise.all(
-      names
-        .filter(name => NAME.test(name))
-        .map(async (name): Promise<Recording[]> => {
-          const about = await stat(join(this.directory, name)).catch(() => undefined);
-          return about ? [{ name, bytes: about.size, at: timeOf(name) }] : [];
-        }),
+      names.map(async (name): Promise<Recording[]> => {
+        const trigger = NAME.exec(name)?.groups?.trigger;
+        if (trigger === undefined) return [];
+        const about = await stat(join(this.directory, name)).catch(() => undefined);
+        return about ? [{ name, trigger, bytes: about.size, at: timeOf(name) }] : [];
+      }),
     );
     return found.flat().sort((a, b) => (a.name < b.name ? 1 : -1));
   }

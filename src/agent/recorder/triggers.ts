@@ -11,7 +11,6 @@ const LOST_MIN = 10;
 
 /** What a data plane has counted since its start; peers by id. */
 export interface Observed {
-  readonly device: string;
   readonly tooBig: number;
   /** Response time of the slowest worker, ms: of the last request. */
   readonly lagMs: number;

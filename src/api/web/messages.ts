@@ -7,6 +7,8 @@
 export const VIEW_PATH = '/api/view';
 export const CAPTURE_PATH = '/api/capture';
 export const DOWNLOAD_PATH = '/api/capture.pcapng';
+/** `?name=` as in the view. */
+export const RECORDING_PATH = '/api/recording';
 
 /** Answer of GET /api/view. `?since=` names the last sample that the browser has. */
 export interface View {
@@ -27,6 +29,17 @@ export interface View {
   readonly points: readonly string[];
   /** Devices of the overlays that can be captured; none where the kernel carries the packets. */
   readonly captures: readonly string[];
+  /** Files that triggers of the flight recorder wrote, the newest first. */
+  readonly recordings: readonly RecordingView[];
+}
+
+export interface RecordingView {
+  readonly name: string;
+  /** Why it was written: name of the trigger. */
+  readonly trigger: string;
+  readonly bytes: number;
+  /** ISO 8601. */
+  readonly at: string;
 }
 
 export interface OverlayView {

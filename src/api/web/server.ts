@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { codeOf, describeError, RipstopError } from '../../base/errors.ts';
@@ -14,6 +15,7 @@ import {
   type CaptureView,
   DOWNLOAD_PATH,
   type ErrorBody,
+  RECORDING_PATH,
   VIEW_PATH,
 } from './messages.ts';
 import type { WebSource } from './source.ts';
@@ -134,7 +136,7 @@ export class WebServer {
     const number = (name: string) => readNumber(query, name);
     switch (`${request.method} ${path}`) {
       case `GET ${VIEW_PATH}`:
-        return json(response, viewOf(this.#source, this.#history.after(number('since'))));
+        return json(response, await viewOf(this.#source, this.#history.after(number('since'))));
       case `GET ${CAPTURE_PATH}`:
         return json(response, this.#captured(number('id'), number('after')));
       case `POST ${CAPTURE_PATH}`: {
@@ -155,6 +157,11 @@ export class WebServer {
           'application/octet-stream',
           this.#capture.file(this.#source.identity().version),
         );
+      case `GET ${RECORDING_PATH}`: {
+        const file = await this.#source.recordings.find(query.get('name') ?? '');
+        if (file === undefined) return sendError(response, 404, { error: 'no such recording' });
+        return send(response, 'application/octet-stream', await readFile(file));
+      }
       default:
         return sendError(response, 404, { error: 'not found' });
     }

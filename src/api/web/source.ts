@@ -1,5 +1,6 @@
 import type { Agent } from '../../agent/agent.ts';
 import type { PeerHealth } from '../../agent/probe/probe-window.ts';
+import type { Recordings } from '../../agent/recorder/recordings.ts';
 import type { CounterSnapshot } from '../../dataplane/dataplane.ts';
 import type { DebugApi } from '../routes.ts';
 import { debugApiOf } from '../server.ts';
@@ -13,6 +14,8 @@ export interface WebSource {
   /** Counters of every data plane of this process. */
   counters(): CounterSnapshot[];
   debug(): DebugApi;
+  /** Files of the flight recorder. */
+  readonly recordings: Pick<Recordings, 'list' | 'find'>;
 }
 
 export function agentSource(agent: Agent, version: string): WebSource {
@@ -33,6 +36,7 @@ export function agentSource(agent: Agent, version: string): WebSource {
       })),
     counters: () => overlays().flatMap(overlay => overlay.counters() ?? []),
     debug: () => debugApiOf(agent),
+    recordings: agent.recorder.recordings,
   };
 }
 

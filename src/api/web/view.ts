@@ -11,7 +11,7 @@ const FLOWS = 60;
 const DROPS = VERDICTS.filter(({ drop }) => drop);
 
 /** The current data of the web UI. Each request keeps the flow tables on. */
-export function viewOf(source: WebSource, history: readonly Sample[]): View {
+export async function viewOf(source: WebSource, history: readonly Sample[]): Promise<View> {
   return {
     ...source.identity(),
     now: Date.now(),
@@ -22,6 +22,7 @@ export function viewOf(source: WebSource, history: readonly Sample[]): View {
     verdicts: DROPS.map(({ name }) => name),
     points: POINT_NAMES,
     captures: source.debug().captures.map(({ device }) => device),
+    recordings: await source.recordings.list(),
   };
 }
 

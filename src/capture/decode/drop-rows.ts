@@ -1,13 +1,12 @@
 import { errnoName } from '../../base/errors.ts';
-import { described, nullable, oneOf, record, string, type ValueOf } from '../../base/schema.ts';
+import { described, nullable, number, oneOf, record, string, type ValueOf } from '../../base/schema.ts';
 import { type CaptureContext, encapsulationOf, peerName } from '../live/context.ts';
 import type { CaptureRecord } from '../live/record.ts';
 import type { PacketDecoder } from './packet-decoder.ts';
 import { podPairFields, podPairText } from './pod-pair.ts';
 import { describePacket } from './text.ts';
 
-/** A dropped frame for a person or a program. */
-export const dropRowField = record({
+const dropFields = {
   time: described('when it was dropped, milliseconds', string),
   reason: described('name of the verdict', string),
   direction: described('egress: to the peer; ingress: from it', oneOf(['egress', 'ingress'])),
@@ -18,9 +17,23 @@ export const dropRowField = record({
   errno: described('errno of the system call that failed; null without one', nullable(string)),
   meaning: described('what the verdict means', string),
   remedy: described('what to do', string),
+};
+
+/** A dropped frame for a person or a program. */
+export const dropRowField = record(dropFields);
+
+/** A dropped frame that the flight recorder has. */
+export const lastDropField = record({
+  device: described('device of the overlay', string),
+  ...dropFields,
+  skipped: described(
+    'frames lost for the same reason by the same worker since the recorded one before, of which nothing is kept',
+    number,
+  ),
 });
 
 export type DropRow = ValueOf<typeof dropRowField>;
+export type LastDrop = ValueOf<typeof lastDropField>;
 
 /** The row of a record of the point `drop`. */
 export function dropRow(captured: CaptureRecord, context: CaptureContext, decoder: PacketDecoder): DropRow {
@@ -64,14 +77,9 @@ export class DropLines {
     }
     now.shown++;
     const lines = before && before !== now && before.more > 0 ? [moreLine(note.reason, before)] : [];
-    const { time, reason, direction, packet, errno } = note;
-    const where = note.peer ?? note.from;
-    const peer = where && `${direction === 'egress' ? 'to' : 'from'} ${where}`;
-    const context = [errno, peer, podPairText(note)].filter(Boolean);
-    const about = context.length > 0 ? `  (${context.join(', ')})` : '';
-    lines.push(`${time.slice(11, 23)} ${reason.padEnd(16)} ${direction.padEnd(7)} ${packet}${about}`);
-    if (!this.#explained.has(reason)) {
-      this.#explained.add(reason);
+    lines.push(dropLine(note));
+    if (!this.#explained.has(note.reason)) {
+      this.#explained.add(note.reason);
       lines.push(`  ${note.meaning}`, `  what to do: ${note.remedy}`);
     }
     return lines;
@@ -81,6 +89,16 @@ export class DropLines {
   rest(): string[] {
     return [...this.#second].flatMap(([reason, now]) => (now.more > 0 ? [moreLine(reason, now)] : []));
   }
+}
+
+/** The line of one drop. @param more further remarks */
+export function dropLine(row: DropRow, more: readonly string[] = []): string {
+  const { time, reason, direction, packet, errno, peer, from } = row;
+  const where = peer ?? from;
+  const side = where && `${direction === 'egress' ? 'to' : 'from'} ${where}`;
+  const about = [errno, side, podPairText(row), ...more].filter(Boolean);
+  const remarks = about.length > 0 ? `  (${about.join(', ')})` : '';
+  return `${time.slice(11, 23)} ${reason.padEnd(16)} ${direction.padEnd(7)} ${packet}${remarks}`;
 }
 
 function moreLine(reason: string, { second, more }: { second: string; more: number }): string {

@@ -3,14 +3,14 @@ import { contain } from '../../base/boundary.ts';
 import { RipstopError } from '../../base/errors.ts';
 import { DROP, RECORD_GENERATION, RECORD_PEER } from '../../dataplane/tap/record-layout.ts';
 import { resolveSelection, type Selection, selectsPeer } from '../filter/selection.ts';
-import { type CaptureContext, type CapturePeer, encapsulationOf } from '../live/context.ts';
+import type { CaptureContext, CapturePeer } from '../live/context.ts';
 import { NO_LOSSES } from '../live/record.ts';
 import { encodeContext, RecordQueue } from '../live/record-stream.ts';
 import { HeaderStore } from './header-store.ts';
 import type { KeptFrame } from './kept-frame.ts';
 import { LossJournal, type LossSampling } from './loss-journal.ts';
 import { ResetWatch } from './reset-watch.ts';
-import type { RecorderSource } from './source.ts';
+import { layoutOf, type RecorderSource } from './source.ts';
 
 /** How often the recorder takes the lost frames from the workers, ms. */
 const POLL_MS = 500;
@@ -56,10 +56,10 @@ export class FlightRecorder {
 
   constructor(source: RecorderSource) {
     this.#source = source;
-    this.journal = new LossJournal(source);
-    this.#store = new HeaderStore(source);
-    const { inner: link, headerBytes } = encapsulationOf(source.context());
-    this.#resets = new ResetWatch(this.#store, { link, headerBytes });
+    const layout = layoutOf(source);
+    this.journal = new LossJournal(source, layout);
+    this.#store = new HeaderStore(source, layout);
+    this.#resets = new ResetWatch(this.#store, layout);
     source.beforeChange = () => this.journal.drain();
     this.#timer = setInterval(() => contain('recorder', () => this.#poll()), POLL_MS).unref();
   }

@@ -1,9 +1,23 @@
 import { elementAt } from '../../base/at.ts';
 import { openHeaderRing } from '../../dataplane/tap/header-recorder.ts';
-import { isKept, type KeptRing, keptDistance, keptEnd, keptStart } from '../../dataplane/tap/kept-ring.ts';
+import {
+  isKept,
+  type KeptRing,
+  type KeptSpan,
+  keptDistance,
+  keptEnd,
+  keptSpan,
+} from '../../dataplane/tap/kept-ring.ts';
 import type { CapturePeer } from '../live/context.ts';
 import { PeerHistory } from '../live/peer-history.ts';
-import { copyKept, createKeptFrame, type KeptFrame, keptTime, keptVerdict } from './kept-frame.ts';
+import {
+  copyKept,
+  createKeptFrame,
+  type FrameLayout,
+  type KeptFrame,
+  keptTime,
+  keptVerdict,
+} from './kept-frame.ts';
 import { kindOfWorker, type RecorderSource } from './source.ts';
 
 /** The ring of one worker. */
@@ -25,6 +39,7 @@ export interface HeaderCoverage {
 export class HeaderStore {
   readonly rings: readonly HeaderRing[];
   readonly #source: RecorderSource;
+  readonly #layout: FrameLayout;
   #history: PeerHistory | undefined;
   /** Start of the recording, ns: what the rings have from before is not shown. */
   #since = 0;
@@ -33,8 +48,9 @@ export class HeaderStore {
   #measuredAt: number;
   #coverage: HeaderCoverage = { rate: 0, seconds: undefined };
 
-  constructor(source: RecorderSource) {
+  constructor(source: RecorderSource, layout: FrameLayout) {
     this.#source = source;
+    this.#layout = layout;
     this.rings = source.headers.map((memory, worker) => ({
       ring: openHeaderRing(memory),
       kind: kindOfWorker(worker),
@@ -103,8 +119,9 @@ export class HeaderStore {
   /** Time of the first frame of each worker that `frames` has, ns; infinite for a worker without frames. */
   starts(from: number, most?: number): number[] {
     return this.rings.map(({ ring }) => {
-      const first = this.#first(ring, from, most);
-      return first === keptEnd(ring) ? Number.POSITIVE_INFINITY : keptTime(ring, first);
+      const span = keptSpan(ring);
+      const first = this.#first(ring, span, from, most);
+      return first === span.end ? Number.POSITIVE_INFINITY : keptTime(ring, first);
     });
   }
 
@@ -120,12 +137,11 @@ export class HeaderStore {
     points: number,
     most?: number,
   ): Generator<readonly [KeptFrame, number, number], void, void> {
-    const sources = this.rings.map(({ ring, kind }) => ({
-      ring,
-      end: keptEnd(ring),
-      position: this.#first(ring, from, most),
-      frame: createKeptFrame(kind),
-    }));
+    const sources = this.rings.map(({ ring, kind }) => {
+      const span = keptSpan(ring);
+      const position = this.#first(ring, span, from, most);
+      return { ring, end: span.end, position, frame: createKeptFrame(kind, this.#layout) };
+    });
     for (;;) {
       let first: (typeof sources)[number] | undefined;
       let earliest = Number.POSITIVE_INFINITY;
@@ -144,7 +160,7 @@ export class HeaderStore {
         first.position = (position + 1) % ring.modulus;
         yield [frame, size, verdict];
       } else {
-        const start = keptStart(ring);
+        const { start } = keptSpan(ring);
         const isBeyond = keptDistance(ring, position, start) > keptDistance(ring, position, first.end);
         first.position = isBeyond ? first.end : start;
       }
@@ -152,10 +168,9 @@ export class HeaderStore {
   }
 
   /** Position of the first frame that is not older than `from`; the frames of a ring are in the order of their times. */
-  #first(ring: KeptRing, from: number, most = Number.POSITIVE_INFINITY): number {
+  #first(ring: KeptRing, { start, end }: KeptSpan, from: number, most = Number.POSITIVE_INFINITY): number {
     const time = Math.max(from, this.#since);
-    const start = keptStart(ring);
-    let high = keptDistance(ring, start, keptEnd(ring));
+    let high = keptDistance(ring, start, end);
     let low = Math.max(0, high - most);
     while (low < high) {
       const middle = (low + high) >> 1;

@@ -2,22 +2,30 @@ import { DROP_VERDICTS, FORWARD } from '../../dataplane/descriptor/verdicts.ts';
 import * as kept from '../../dataplane/tap/kept-record.ts';
 import { type KeptRing, keptOffset } from '../../dataplane/tap/kept-ring.ts';
 import * as capture from '../../dataplane/tap/record-layout.ts';
+import { headerLength } from './header-length.ts';
 
 /** A frame of the flight recorder as a record of a capture: header, padding and bytes of `record-layout.ts`. */
 export interface KeptFrame {
   /** KIND_EGRESS or KIND_INGRESS. */
   readonly kind: number;
+  readonly layout: FrameLayout;
   readonly bytes: Uint8Array;
   readonly view: DataView;
+}
+
+/** Link type of the inner frames, and bytes of the encapsulation in front of them on ingress. */
+export interface FrameLayout {
+  readonly link: 'ethernet' | 'ip';
+  readonly headerBytes: number;
 }
 
 /** Bytes of the longest frame. */
 const FRAME_BYTES = capture.RECORD_HEADER_BYTES + kept.KEPT_SNAP + 4;
 
 /** One frame to be filled again and again. */
-export function createKeptFrame(kind: number): KeptFrame {
+export function createKeptFrame(kind: number, layout: FrameLayout): KeptFrame {
   const bytes = new Uint8Array(FRAME_BYTES);
-  return { kind, bytes, view: new DataView(bytes.buffer) };
+  return { kind, layout, bytes, view: new DataView(bytes.buffer) };
 }
 
 /** Nanoseconds since 1970-01-01 UTC, as a float64: exact to a quarter of a microsecond. */
@@ -69,7 +77,8 @@ export function pointsOf(kind: number, verdict: number): number {
 }
 
 /**
- * Copies the record at a position into `frame`. The producer may overwrite the record meanwhile: ask `isKept` afterwards.
+ * Copies the record at a position into `frame`, without its payload. The producer may overwrite the record meanwhile: ask
+ * `isKept` afterwards.
  * @param points those of the capture
  * @returns bytes of the record of a capture
  */
@@ -93,7 +102,6 @@ export function copyKept(ring: KeptRing, position: number, frame: KeptFrame, poi
   put(capture.RECORD_POINTS, pointsOf(kind, verdict) & points);
   put(capture.RECORD_SECONDS, word(kept.KEPT_SECONDS));
   put(capture.RECORD_NANOSECONDS, word(kept.KEPT_NANOSECONDS));
-  put(capture.RECORD_CAPTURED, captured);
   put(capture.RECORD_LENGTH, length);
   put(capture.RECORD_VERDICT, verdict);
   put(capture.RECORD_PEER, peer === kept.NO_KEPT_PEER ? -1 : peer);
@@ -113,7 +121,14 @@ export function copyKept(ring: KeptRing, position: number, frame: KeptFrame, poi
   put(capture.RECORD_LOST_FORWARDED, 0);
   put(capture.RECORD_LOST_DROPPED, 0);
   const data = record + 4 * kept.KEPT_DATA;
-  const size = padding + captured;
-  frame.bytes.set(new Uint8Array(from.buffer, from.byteOffset + data, size), capture.RECORD_HEADER_BYTES);
-  return capture.RECORD_HEADER_BYTES + size;
+  const start = capture.RECORD_HEADER_BYTES + padding;
+  frame.bytes.set(
+    new Uint8Array(from.buffer, from.byteOffset + data, padding + captured),
+    capture.RECORD_HEADER_BYTES,
+  );
+  const front = kind === capture.KIND_INGRESS ? Math.min(captured, frame.layout.headerBytes) : 0;
+  const headers = front + headerLength(to, start + front, captured - front, frame.layout.link);
+  put(capture.RECORD_CAPTURED, headers);
+  frame.bytes.fill(0, start + headers);
+  return start + headers;
 }

@@ -1,11 +1,18 @@
 import { elementAt } from '../../base/at.ts';
 import { DROP_VERDICTS } from '../../dataplane/descriptor/verdicts.ts';
 import { KEPT_NUMBER } from '../../dataplane/tap/kept-record.ts';
-import { isKept, keptDistance, keptEnd, keptOffset, keptStart } from '../../dataplane/tap/kept-ring.ts';
+import { isKept, keptOffset, keptSpan } from '../../dataplane/tap/kept-ring.ts';
 import { type LossMemory, lossCounts, openLossMemory } from '../../dataplane/tap/loss-recorder.ts';
 import { RECORD_PEER } from '../../dataplane/tap/record-layout.ts';
 import type { CapturePeer } from '../live/context.ts';
-import { copyKept, createKeptFrame, type KeptFrame, keptTime, pointsOf } from './kept-frame.ts';
+import {
+  copyKept,
+  createKeptFrame,
+  type FrameLayout,
+  type KeptFrame,
+  keptTime,
+  pointsOf,
+} from './kept-frame.ts';
 import { kindOfWorker, type RecorderSource } from './source.ts';
 
 /** Frames that are kept of each verdict. With 20 verdicts and 250 bytes per frame: at most 1.3 MB. */
@@ -39,14 +46,16 @@ export interface LossSampling {
 /** The last lost frames of one data plane, which the control thread takes from the workers before they overwrite them. */
 export class LossJournal {
   readonly #source: RecorderSource;
+  readonly #layout: FrameLayout;
   readonly #workers: readonly { readonly memory: LossMemory; readonly kind: number }[];
   /** By worker and verdict: position after the last frame that was taken, and its number. */
   readonly #taken: { position: number; number: number }[][];
   /** By verdict, the oldest first. */
   readonly #frames = new Map<number, LostFrame[]>();
 
-  constructor(source: RecorderSource) {
+  constructor(source: RecorderSource, layout: FrameLayout) {
     this.#source = source;
+    this.#layout = layout;
     this.#workers = source.losses.map((memory, worker) => ({
       memory: openLossMemory(memory),
       kind: kindOfWorker(worker),
@@ -64,12 +73,9 @@ export class LossJournal {
     const { memory, kind } = elementAt(this.#workers, worker);
     const ring = elementAt(memory.rings, verdict);
     const taken = elementAt(elementAt(this.#taken, worker), verdict);
-    const end = keptEnd(ring);
-    if (end === taken.position) return;
-    const start = keptStart(ring);
-    const isLapped = keptDistance(ring, start, end) < keptDistance(ring, taken.position, end);
-    for (let position = isLapped ? start : taken.position; position !== end; ) {
-      const frame = createKeptFrame(kind);
+    const { start, end } = keptSpan(ring, taken.position);
+    for (let position = start; position !== end; ) {
+      const frame = createKeptFrame(kind, this.#layout);
       const size = copyKept(ring, position, frame, pointsOf(kind, verdict));
       const number = ring.view.getInt32(keptOffset(ring, position) + 4 * KEPT_NUMBER, true);
       const time = keptTime(ring, position);

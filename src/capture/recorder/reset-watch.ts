@@ -1,20 +1,14 @@
 import { formatIp } from '../../../encap/wire/addresses.ts';
 import { RST } from '../../../encap/wire/tcp.ts';
 import { OUTER_VERDICTS } from '../../dataplane/descriptor/verdicts.ts';
-import { type KeptRing, keptDistance, keptEnd, keptStart } from '../../dataplane/tap/kept-ring.ts';
+import { isKept, type KeptRing, type KeptSpan, keptEnd, keptSpan } from '../../dataplane/tap/kept-ring.ts';
 import { KIND_INGRESS } from '../../dataplane/tap/record-layout.ts';
 import { EGRESS, FlowFields, INGRESS, reverseKey } from '../flows/flow-fields.ts';
 import type { HeaderRing, HeaderStore } from './header-store.ts';
-import { innerBytes, keptVerdict } from './kept-frame.ts';
+import { type FrameLayout, innerBytes, keptVerdict } from './kept-frame.ts';
 
 /** Searches for earlier data of a connection per call: each looks through all headers. */
 const SEARCHES_MAX = 4;
-
-/** Link type of the inner frames, and bytes of the encapsulation in front of them on ingress. */
-export interface FrameLayout {
-  readonly link: 'ethernet' | 'ip';
-  readonly headerBytes: number;
-}
 
 /** Finds connections that a RST ended after they had carried data, among the recorded headers. */
 export class ResetWatch {
@@ -37,14 +31,14 @@ export class ResetWatch {
     let searches = 0;
     let found: string | undefined;
     for (const [worker, ring] of this.#store.rings.entries()) {
-      const end = keptEnd(ring.ring);
-      for (const position of positions(ring.ring, this.#seen[worker] ?? end, end)) {
+      const span = keptSpan(ring.ring, this.#seen[worker]);
+      for (const position of positions(ring.ring, span)) {
         if (found !== undefined || searches === SEARCHES_MAX) break;
         if (!this.#read(ring, position, this.#reset) || (this.#reset.flags & RST) === 0) continue;
         searches++;
         if (this.#hadData()) found = describeFlow(this.#reset.key);
       }
-      this.#seen[worker] = end;
+      this.#seen[worker] = span.end;
     }
     return found;
   }
@@ -54,7 +48,7 @@ export class ResetWatch {
     const { key } = this.#reset;
     reverseKey(key, this.#reversed);
     for (const ring of this.#store.rings)
-      for (const position of positions(ring.ring, keptStart(ring.ring), keptEnd(ring.ring)))
+      for (const position of positions(ring.ring, keptSpan(ring.ring)))
         if (
           this.#read(ring, position, this.#fields) &&
           this.#fields.payload > 0 &&
@@ -64,7 +58,7 @@ export class ResetWatch {
     return false;
   }
 
-  /** Reads the headers of a frame. @returns whether it is TCP */
+  /** Reads the headers of a frame. @returns whether it is TCP, and was not overwritten meanwhile */
   #read({ ring, kind }: HeaderRing, position: number, fields: FlowFields): boolean {
     if (OUTER_VERDICTS.includes(keptVerdict(ring, position))) return false;
     const ingress = kind === KIND_INGRESS;
@@ -75,17 +69,15 @@ export class ResetWatch {
     );
     const direction = ingress ? INGRESS : EGRESS;
     return (
-      fields.read(ring.view, at, captured, length, this.#layout.link, segment, direction) && fields.isTcp
+      fields.read(ring.view, at, captured, length, this.#layout.link, segment, direction) &&
+      fields.isTcp &&
+      isKept(ring, position)
     );
   }
 }
 
-/** Positions between two others, without those that a reader may not take any more. */
-function* positions(ring: KeptRing, from: number, end: number): Generator<number, void, void> {
-  const start = keptStart(ring);
-  const isLapped = keptDistance(ring, start, end) < keptDistance(ring, from, end);
-  for (let position = isLapped ? start : from; position !== end; position = (position + 1) % ring.modulus)
-    yield position;
+function* positions({ modulus }: KeptRing, { start, end }: KeptSpan): Generator<number, void, void> {
+  for (let position = start; position !== end; position = (position + 1) % modulus) yield position;
 }
 
 function isEqual(a: Int32Array, b: Int32Array): boolean {

@@ -1,5 +1,6 @@
 import type { CaptureSource } from '../live/capture-hub.ts';
-import type { CapturePeer, CaptureVerdict } from '../live/context.ts';
+import { type CapturePeer, type CaptureVerdict, encapsulationOf } from '../live/context.ts';
+import type { FrameLayout } from './kept-frame.ts';
 
 /** What a running data plane offers to the flight recorder. */
 export interface RecorderSource extends CaptureSource {
@@ -21,4 +22,9 @@ export interface RecorderSource extends CaptureSource {
 /** Direction of a worker by its place: `DataPlane` starts one worker per direction for each queue, egress first. */
 export function kindOfWorker(worker: number): number {
   return worker % 2;
+}
+
+export function layoutOf(source: RecorderSource): FrameLayout {
+  const { inner: link, headerBytes } = encapsulationOf(source.context());
+  return { link, headerBytes };
 }

@@ -11,7 +11,7 @@ import {
   string,
 } from '../../base/schema.ts';
 import { pathRowField } from '../../capture/correlate/rows.ts';
-import { dropRowField } from '../../capture/decode/drop-rows.ts';
+import { dropRowField, lastDropField } from '../../capture/decode/drop-rows.ts';
 import { packetRowField } from '../../capture/decode/packet-row.ts';
 import { podPairFields } from '../../capture/decode/pod-pair.ts';
 import { flowRecordField } from '../../capture/flows/flow-log.ts';
@@ -96,6 +96,17 @@ export const JSON_FORMATS = {
     field: ANSWERS['/drops'],
   },
   'ripstop-drop/1': { command: 'ripstop drops --follow -o json', lines: true, field: dropRowField },
+  'ripstop-last-drops/1': {
+    command: 'ripstop drops --last N -o json',
+    field: record({
+      overlays: described(
+        'what the flight recorder of each overlay has',
+        ANSWERS['/recorder'].fields.overlays,
+      ),
+      drops: described('the last lost frames, the oldest first', listOf(lastDropField)),
+    }),
+  },
+  'ripstop-recorder/1': { command: 'ripstop recorder -o json', field: ANSWERS['/recorder'] },
   'ripstop-audit/1': { command: 'ripstop drops --audit -o json', field: ANSWERS['/audit'] },
   'ripstop-doctor/1': { command: 'ripstop doctor -o json', field: ANSWERS['/doctor'] },
   'ripstop-plan/1': {

@@ -1,6 +1,6 @@
 /*
- * A ring of records of one size that keeps the last ones: the producer overwrites the oldest and never waits. A reader
- * copies a record and asks afterwards whether the producer may have overwritten it meanwhile (`isKept`).
+ * A ring of records of one size that keeps the last ones: the producer overwrites the oldest and never waits. A reader first
+ * copies its record and asks afterwards whether the producer may have overwritten it meanwhile (`isKept`).
  *
  * Positions count records and run within `capacity` times a whole number, so that a position modulo the capacity is
  * the place of the record. One word tells the reader how far the producer is; it is stored after each batch, and within
@@ -99,11 +99,25 @@ export function keptEnd(ring: KeptRing): number {
   return Atomics.load(ring.control, WRITTEN);
 }
 
-/** Position of the oldest record that a reader may take now. */
-export function keptStart(ring: KeptRing): number {
+/** Positions `start` to `end`, without the latter. */
+export interface KeptSpan {
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * The records that a reader may take now. Both ends are of one moment: with ends of two moments the start could be behind the end,
+ * and a reader would count through all positions.
+ * @param from leaves out the records before it
+ */
+export function keptSpan(ring: KeptRing, from?: number): KeptSpan {
+  // The producer stores this one first: an older value only leaves records out.
+  const filled = Atomics.load(ring.control, FILLED);
   const end = keptEnd(ring);
-  const readable = Math.min(Atomics.load(ring.control, FILLED), Math.max(0, ring.capacity - 2 * ring.chunk));
-  return (end - readable + ring.modulus) % ring.modulus;
+  const readable = Math.min(filled, Math.max(0, ring.capacity - 2 * ring.chunk));
+  const oldest = (end - readable + ring.modulus) % ring.modulus;
+  const isOverwritten = from === undefined || keptDistance(ring, from, end) > readable;
+  return { start: isOverwritten ? oldest : from, end };
 }
 
 /** True if the record at a position has not been overwritten; ask after its bytes were copied. */

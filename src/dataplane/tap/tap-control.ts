@@ -23,7 +23,7 @@ export const CONTROL_VERDICTS = 2;
 /** Peer slot that is wanted, -1 for all, NO_SLOT for none. */
 export const CONTROL_PEER = 3;
 export const NO_SLOT = -2;
-/** A bit beside those of the points. */
+/** A bit next to those of the points. */
 export const RECORDING = 1 << 8;
 const RECORDING_WORD = 1;
 

@@ -276,7 +276,8 @@ export function tapBatch(taps: Taps, count: number, sources: Int32Array): void {
     commit(tap.ring);
   }
   const { headers } = taps;
-  if (headers && (taps.control[0]! & RECORDING) !== 0) recordHeaders(headers, count, sources, times);
+  if (headers && (elementAt(taps.control, 0) & RECORDING) !== 0)
+    recordHeaders(headers, count, sources, times);
 }
 
 /**

@@ -1,6 +1,7 @@
 import { useMemo, useRef, useState } from 'preact/hooks';
 import type { CaptureRequest, CaptureView, PacketView, View } from '../../api/web/messages.ts';
 import { type ApiClient, RequestError } from '../client/api.ts';
+import { download } from '../client/download.ts';
 import { usePolling } from '../client/use-polling.ts';
 import { announce } from '../figures/announce.ts';
 import { CaptureForm } from './capture-form.tsx';
@@ -131,17 +132,10 @@ function useCapture(api: ApiClient) {
         announce('Capture started');
       }),
     stop: () => void attempt(async () => void (await api.stopCapture())),
-    save: (node: string) => attempt(async () => download(await api.captureFile(), node)),
+    save: (node: string) => attempt(async () => download(await api.captureFile(), fileName(node))),
   };
 }
 
-/** Hands a file to the browser. */
-function download(file: Blob, node: string): void {
-  const url = URL.createObjectURL(file);
-  const link = document.createElement('a');
-  link.href = url;
-  link.download = `${node}-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}.pcapng`;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(url), 10_000);
-  announce('Downloading the file');
+function fileName(node: string): string {
+  return `${node}-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}.pcapng`;
 }

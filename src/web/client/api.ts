@@ -4,6 +4,7 @@ import {
   type CaptureView,
   DOWNLOAD_PATH,
   type ErrorBody,
+  RECORDING_PATH,
   VIEW_PATH,
   type View,
 } from '../../api/web/messages.ts';
@@ -58,6 +59,11 @@ export class ApiClient {
 
   async captureFile(): Promise<Blob> {
     return (await this.#fetch('GET', DOWNLOAD_PATH, undefined, FILE_MS)).blob();
+  }
+
+  async recordingFile(name: string): Promise<Blob> {
+    const path = `${RECORDING_PATH}?name=${encodeURIComponent(name)}`;
+    return (await this.#fetch('GET', path, undefined, FILE_MS)).blob();
   }
 
   async #json<T>(method: string, path: string, body?: object): Promise<T> {

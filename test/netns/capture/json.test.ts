@@ -39,6 +39,9 @@ t.test(
     t.ok(readOutput('ripstop-leases/1', await output('leases')).leases.some(({ own }) => own));
     const { drops } = readOutput('ripstop-drops/1', await output('drops'));
     t.ok(drops.some(({ reason }) => reason === 'no-peer'));
+    const last = readOutput('ripstop-last-drops/1', await output('drops', '--last', '9'));
+    t.ok(last.drops.some(({ reason, skipped }) => reason === 'no-peer' && skipped === 0));
+    t.equal(readOutput('ripstop-recorder/1', await output('recorder')).overlays[0]?.recorder.headers, false);
     t.same(readOutput('ripstop-plan/1', await output('plan')).steps, []);
     t.type(readOutput('ripstop-doctor/1', await output('doctor')).inOrder.length, 'number');
     t.match(

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { until } from '../../../bench/lab/until.ts';
+import { Recordings } from '../../../src/agent/recorder/recordings.ts';
 import {
   isAllowedHost,
   isAuthorized,
@@ -46,6 +47,8 @@ async function served(t: Owner, options: Partial<WebOptions> = {}, withHub = tru
   const one = worker('egress');
   const hub = new CaptureHub(one.source);
   const monitor = new FlowMonitor(one.source, 'flannel.1');
+  const stateDir = mkdtempSync(join(tmpdir(), 'web-state-'));
+  t.teardown(() => rmSync(stateDir, { recursive: true }));
   const source: WebSource = {
     identity: () => ({ node: 'n1', version: '1', ready: true, reasons: [], overlays: [] }),
     peers: () => [],
@@ -56,6 +59,7 @@ async function served(t: Owner, options: Partial<WebOptions> = {}, withHub = tru
       pods: { version: 0, all: PODS, names: new PodNames(PODS) },
       node: undefined,
     }),
+    recordings: new Recordings(stateDir),
   };
   const page = await WebServer.serve(source, { ...LOOPBACK, ...options });
   t.teardown(() => page.close());
@@ -83,7 +87,7 @@ async function served(t: Owner, options: Partial<WebOptions> = {}, withHub = tru
     });
   const read = async <T>(method: string, path: string, body?: unknown): Promise<T> =>
     JSON.parse((await ask(method, path, { body })).bytes.toString());
-  return { one, ask, read };
+  return { one, ask, read, stateDir };
 }
 
 const REQUEST: CaptureRequest = {
@@ -111,6 +115,21 @@ t.test('who may ask: a token, even on loopback', async t => {
   t.notOk(isAuthorized(undefined, 'secret'));
   t.notOk(isAuthorized('Basic secret', 'secret'));
   t.ok(isAuthorized('bearer secret', 'secret'));
+});
+
+t.test('recordings of the flight recorder are listed and downloaded, and no other file is', async t => {
+  const { ask, read, stateDir } = await served(t);
+  t.same((await read<View>('GET', '/api/view')).recordings, []);
+  const path = await new Recordings(stateDir).newPath('too-big', 'flannel.1', new Date(0));
+  writeFileSync(path, 'pcapng');
+  writeFileSync(join(stateDir, 'recordings', 'other'), 'secret');
+  const { recordings } = await read<View>('GET', '/api/view');
+  const name = '19700101T000000000Z-too-big-flannel.1.pcapng';
+  t.same(recordings, [{ name, trigger: 'too-big', bytes: 6, at: '1970-01-01T00:00:00.000Z' }]);
+  t.equal((await ask('GET', `/api/recording?name=${name}`)).bytes.toString(), 'pcapng');
+  t.equal((await ask('GET', `/api/recording?name=${name}`, { token: '' })).status, 401);
+  for (const other of ['other', '../recordings/other', `../recordings/${name}`, ''])
+    t.equal((await ask('GET', `/api/recording?name=${encodeURIComponent(other)}`)).status, 404, other);
 });
 
 t.test(

@@ -66,6 +66,7 @@ const STATUS: Status = {
       workerRestarts: 0,
       workerLagMs: 0.3,
       rebuilt: 0,
+      recorder: null,
       offloads: { csum: 'on', uso: 'not supported by this kernel' },
     },
   ],

@@ -8,6 +8,7 @@ import { captureFormat, decodeAs, formatOf, openSink } from '../../../capture/si
 import type { CaptureSink } from '../../../capture/sink/sink.ts';
 import { TextSink } from '../../../capture/sink/text-sink.ts';
 import { TimeOrder } from '../../../capture/time-order.ts';
+import { KEPT_SNAP } from '../../../dataplane/tap/kept-record.ts';
 import { native } from '../../../native/load.ts';
 import { JsonSink } from '../../json/packet-sink.ts';
 import type { OutputOptions } from '../../options.ts';
@@ -26,6 +27,7 @@ export interface CaptureOptions extends OutputOptions {
   readonly segments?: true;
   readonly count?: number;
   readonly duration?: number;
+  readonly past?: number;
   readonly rotateSize?: number;
   readonly rotateTime?: number;
   readonly keep?: number;
@@ -52,12 +54,12 @@ export function checkTogether({ write, rotateSize, rotateTime, keep, format, out
 }
 
 /** Bytes to keep of a packet, 0 for all. @param isFiltered a filter reads them */
-export function snapLengthOf({ snapLength, write }: CaptureOptions, isFiltered: boolean): number {
-  const snap = snapLength ?? (write === undefined ? SNAP_FOR_LINES : 0);
-  if (isFiltered && snap > 0 && snap < SNAP_FOR_FILTERS)
-    note(
-      `with a snap length below ${SNAP_FOR_FILTERS} bytes the filter may not see the headers that it needs`,
-    );
+export function snapLengthOf({ snapLength, write, past }: CaptureOptions, isFiltered: boolean): number {
+  const wanted = snapLength ?? (write === undefined ? SNAP_FOR_LINES : 0);
+  const snap = past !== undefined && (wanted === 0 || wanted > KEPT_SNAP) ? KEPT_SNAP : wanted;
+  const enough = past === undefined ? SNAP_FOR_FILTERS : KEPT_SNAP;
+  if (isFiltered && snap > 0 && snap < enough)
+    note(`with a snap length below ${enough} bytes the filter may not see the headers that it needs`);
   return snap;
 }
 

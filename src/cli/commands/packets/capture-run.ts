@@ -20,7 +20,7 @@ export async function runCaptureCommand(
     const { capturePods } = await import('../pods/capture-pods.ts');
     return capturePods(given, options, version);
   }
-  const { device, outer, vni, segments = false } = options;
+  const { device, outer, vni, segments = false, past } = options;
   const snapLength = snapLengthOf(options, given !== '' || outer !== undefined);
   const selection: Selection = {
     snapLength,
@@ -31,7 +31,11 @@ export async function runCaptureCommand(
   pointBits(selection.points ?? []);
   const filter = await resolvePods(options.socket, given);
   const stop = stopOnSignal(options.duration).signal;
-  const request = { ...selection, ...(device === undefined ? {} : { device }) };
+  const request = {
+    ...selection,
+    ...(device === undefined ? {} : { device }),
+    ...(past === undefined ? {} : { pastSeconds: past }),
+  };
   const chunks = await openCaptureStream(options.socket, request, stop);
   const { context, pods, batches } = await readRecordStream(chunks);
   const { points } = resolveSelection(selection, context);
@@ -39,7 +43,8 @@ export async function runCaptureCommand(
   const decoder = new PacketDecoder(context, { points, snapLength, segments, filter, isNameless, pods });
   await captureTo(
     {
-      batches: throttleUnderLoad(batches()),
+      // The flight recorder overwrites what is not read in time.
+      batches: past === undefined ? throttleUnderLoad(batches()) : batches(),
       decoder,
       filter: await createFilter({ inner: filter, outer, vni }, context, decoder),
       stop,

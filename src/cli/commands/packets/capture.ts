@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { addOutput, integerOption, list, SOCKET, size } from '../../options.ts';
+import { addOutput, integerOption, list, SOCKET, seconds, size } from '../../options.ts';
 import type { CaptureOptions } from './capture-output.ts';
 
 /** `ripstop capture`: prints or writes the packets inside a running data plane, as tcpdump does for an interface. */
@@ -50,6 +50,11 @@ export function addCapture(program: Command): void {
       '-c, --count <packets>',
       'stop after this number of packets (default: no limit)',
       integerOption(1, 1e12),
+    )
+    .option(
+      '--past <time>',
+      'headers of the packets of this last time, as 30s or 5m, from the flight recorder (default: packets from now on)',
+      seconds,
     )
     .option('--duration <seconds>', 'stop after this time (default: no limit)', integerOption(1, 1e9))
     .option(

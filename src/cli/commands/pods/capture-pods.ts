@@ -46,8 +46,8 @@ export async function capturePods(given: string, options: CaptureOptions, versio
 }
 
 /** @throws RipstopError ECONFIG */
-function refuseOverlayOptions({ point, device, peer, vni, verdict, outer }: CaptureOptions): void {
-  const given = Object.entries({ point, device, peer, vni, verdict, outer }).filter(
+function refuseOverlayOptions({ point, device, peer, vni, verdict, outer, past }: CaptureOptions): void {
+  const given = Object.entries({ point, device, peer, vni, verdict, outer, past }).filter(
     ([, value]) => value !== undefined,
   );
   if (given.length === 0) return;

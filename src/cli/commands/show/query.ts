@@ -5,6 +5,7 @@ import type { ReportPath } from '../../../api/report/files.ts';
 import { printableValue } from '../../../base/text/printable.ts';
 import { type Output, objectText } from '../../json/print.ts';
 import { addFrom, addOutput, integerOption, type OutputOptions, SOCKET } from '../../options.ts';
+import { addLastOptions, checkLastOptions, type LastDropsOptions } from '../recorder/last-drops-options.ts';
 import { showStatus } from './status.ts';
 import { showDrops, showLeases, showPeers, showPods, showRoutes } from './tables.ts';
 
@@ -16,6 +17,9 @@ interface QueryOptions extends OutputOptions {
   waitDuration?: number;
   audit?: true;
   duration?: number;
+  last?: number;
+  write?: string;
+  device?: string;
 }
 
 /** A command that prints an answer of the agent; its name is that of the path. */
@@ -34,6 +38,8 @@ interface QueryCommand<P extends ReportPath> {
     output: Output | undefined,
     from: string | undefined,
   ) => Promise<void>;
+  /** Prints or writes the last ones that the flight recorder has; the command then has `--last`. */
+  readonly last?: (socket: string, options: LastDropsOptions, output: Output | undefined) => Promise<void>;
   /** Waits for the answer that a caller needs; the command then has `--wait`. */
   readonly wait?: (socket: string, seconds: number) => Promise<Answer<P>>;
   /** False: the exit status is 1. */
@@ -88,12 +94,14 @@ export function addQueries(program: Command): void {
     follow: async (socket, output) => (await import('./drops-follow.ts')).followDrops(socket, output),
     audit: async (socket, seconds, output, from) =>
       (await import('./drops-audit.ts')).auditDrops(socket, seconds, output, from),
+    last: async (socket, options, output) =>
+      (await import('../recorder/last-drops.ts')).showLastDrops(socket, options, output),
   });
 }
 
 function addQuery<P extends ReportPath>(
   program: Command,
-  { path, summary, show, object, follow, audit, wait, isWell }: QueryCommand<P>,
+  { path, summary, show, object, follow, audit, last, wait, isWell }: QueryCommand<P>,
 ): void {
   const command = program
     .command(path.slice(1))
@@ -104,6 +112,9 @@ function addQuery<P extends ReportPath>(
     .addOption(SOCKET)
     .action(async ({ socket, output, from, ...options }: QueryOptions) => {
       if (options.follow && follow) return follow(socket, output);
+      if (last) checkLastOptions(options);
+      if (options.last !== undefined && last)
+        return last(socket, { ...options, count: options.last }, output);
       if (options.audit && audit) return audit(socket, options.duration ?? AUDIT_SECONDS, output, from);
       const answer =
         from !== undefined
@@ -132,6 +143,7 @@ function addQuery<P extends ReportPath>(
         `with --audit: length of the count (default: ${AUDIT_SECONDS})`,
         integerOption(1, 60),
       );
+  if (last) addLastOptions(command);
   if (follow) command.option('--follow', 'print each drop as it happens, until Ctrl-C');
 }
 

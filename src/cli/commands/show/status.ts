@@ -1,5 +1,5 @@
 import type { Status } from '../../../api/answers.ts';
-import { formatDuration } from '../../../base/text/quantity.ts';
+import { formatDuration, formatRate } from '../../../base/text/quantity.ts';
 import { formatTable } from '../../terminal/table.ts';
 
 /** Worker response time from which pods notice the delay, milliseconds. */
@@ -38,7 +38,7 @@ export function showStatus(status: Status): string {
     rows.push(['failing', status.failing.map(({ part, reason }) => `${part}: ${reason}`).join('; ')]);
   if (status.waiting !== null) rows.push(['waiting', status.waiting]);
   for (const text of store.lacking) rows.push(['lacking', text]);
-  rows.push(...status.overlays.flatMap(workers));
+  rows.push(...status.overlays.flatMap(workers), ...status.overlays.flatMap(recorder));
   for (const { name, location, problem } of status.endpoints)
     if (problem !== null) rows.push(['endpoint', `${name} on ${location} is NOT OPEN: ${problem}`]);
   const { uncaught } = status;
@@ -77,6 +77,14 @@ function workers({ device, workerRestarts, workerLagMs }: Status['overlays'][num
       : []),
   ];
   return words.length > 0 ? [['workers', `${device}: ${words.join(', ')}`]] : [];
+}
+
+/** How far the recorder of all headers reaches back; empty while it is off. */
+function recorder({ device, recorder }: Status['overlays'][number]): [string, string][] {
+  if (!recorder?.headers) return [];
+  const { seconds, framesPerSecond, frames } = recorder;
+  const time = seconds === null ? 'no traffic' : `${seconds} s at ${formatRate(framesPerSecond ?? 0)}`;
+  return [['recorder', `${device}: headers of the last ${frames} frames: ${time}`]];
 }
 
 function nat({ addresses, published }: NonNullable<Status['underlay']>): string {

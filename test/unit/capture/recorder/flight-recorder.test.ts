@@ -5,47 +5,16 @@ import t from 'tap';
 import type { Selection } from '../../../../src/capture/filter/selection.ts';
 import type { CaptureRecord } from '../../../../src/capture/live/record.ts';
 import { readRecordStream } from '../../../../src/capture/live/record-stream.ts';
-import { FlightRecorder } from '../../../../src/capture/recorder/flight-recorder.ts';
+import type { FlightRecorder } from '../../../../src/capture/recorder/flight-recorder.ts';
 import { writeRecording } from '../../../../src/capture/recorder/recording.ts';
+import { FileSink } from '../../../../src/capture/sink/file-sink.ts';
 import * as verdicts from '../../../../src/dataplane/descriptor/verdicts.ts';
-import { createHeaderMemory } from '../../../../src/dataplane/tap/header-recorder.ts';
-import { KEPT_SNAP } from '../../../../src/dataplane/tap/kept-record.ts';
-import { createLossMemory } from '../../../../src/dataplane/tap/loss-recorder.ts';
-import { createTapControl, isRecording, setRecording } from '../../../../src/dataplane/tap/tap-control.ts';
 import { type Ends, ethernet, ip, tcp, udp } from '../fixtures/frames.ts';
-import { CONTEXT, worker } from '../fixtures/tapped.ts';
+import { recorded } from '../fixtures/recorded.ts';
 import { tsharkFields } from '../fixtures/tshark.ts';
 
 const POD_A: Ends = { source: [10, 244, 1, 2], target: [10, 244, 2, 3] };
 const POD_B: Ends = { source: POD_A.target, target: POD_A.source };
-const HEADER_BYTES = 1 << 20;
-
-/** A data plane of one egress and one ingress worker, and its recorder. */
-function recorded(t: { teardown(undo: () => void): void }, headerBytes = HEADER_BYTES) {
-  const control = createTapControl();
-  const memory = () => ({ losses: createLossMemory(), headers: createHeaderMemory(headerBytes) });
-  const [out, into] = [memory(), memory()];
-  const egress = worker('egress', 8, 1 << 16, control, out);
-  const ingress = worker('ingress', 8, 1 << 16, control, into);
-  const source = {
-    ...egress.source,
-    losses: [out.losses, into.losses],
-    headers: [out.headers, into.headers],
-    get isRecording() {
-      return isRecording(control);
-    },
-    set isRecording(isOn: boolean) {
-      setRecording(control, isOn);
-    },
-    beforeChange: () => {},
-    verdicts: CONTEXT.verdicts,
-    slotOf: (id: string) => CONTEXT.peers.findIndex(peer => peer?.id === id),
-    peerAt: (slot: number) => CONTEXT.peers[slot] ?? undefined,
-  };
-  const recorder = new FlightRecorder(source);
-  t.teardown(() => recorder.stop());
-  return { egress, ingress, recorder, source };
-}
 
 async function read(
   recorder: FlightRecorder,
@@ -83,8 +52,8 @@ t.test('the last lost frames of both directions come with verdict, peer, time an
       [verdicts.UNKNOWN_PEER, 'ingress', undefined, 0, 70],
     ],
   );
-  t.equal(lost[0]?.bytes.length, KEPT_SNAP, 'headers only');
-  t.same(lost[1]?.bytes, datagram(10));
+  t.same(lost[0]?.bytes, datagram(1400).subarray(0, 42), 'headers only');
+  t.same(lost[1]?.bytes, datagram(10).subarray(0, 42), 'also where the payload is short');
   t.same([...(lost[2]?.address?.subarray(12) ?? [])], [203, 0, 113, 9]);
   t.equal((await read(recorder, { lostFrames: 1 })).length, 1);
   t.same(
@@ -98,7 +67,7 @@ t.test('the last lost frames of both directions come with verdict, peer, time an
 });
 
 t.test(
-  'in a flood each frame says how many before it are not kept, and no lost frame is missing',
+  'during a flood, records tell how many frames before them are not kept, and no lost frame is missing',
   async t => {
     const { egress, recorder } = recorded(t);
     const batch = Array.from({ length: 64 }, () => ({ frame: datagram(10), verdict: verdicts.NO_PEER }));
@@ -196,7 +165,11 @@ t.test('a recording is a file of mode 0600 that tshark reads, each frame once', 
   const directory = mkdtempSync(join(tmpdir(), 'recorder-'));
   t.teardown(() => rmSync(directory, { recursive: true }));
   const path = join(directory, 'a.pcapng');
-  const packets = await writeRecording(recorder, { path, framesPerWorker: 1000, reason: 'a test' });
+  const packets = await writeRecording(recorder, {
+    framesPerWorker: 1000,
+    reason: 'a test',
+    open: options => FileSink.open({ ...options, path }),
+  });
   t.same(readdirSync(directory), ['a.pcapng']);
   t.equal(statSync(path).mode & 0o777, 0o600);
   const file = readFileSync(path);
@@ -204,5 +177,5 @@ t.test('a recording is a file of mode 0600 that tshark reads, each frame once', 
   const rows = tsharkFields(file, ['frame.interface_name', 'frame.comment', 'frame.cap_len']);
   t.equal(rows.length, packets);
   t.same(rows.map(([name]) => name).sort(), ['drop', 'drop', 'egress-inner', 'egress-inner', 'egress-inner']);
-  t.ok(rows.every(([, , bytes]) => Number(bytes) <= KEPT_SNAP));
+  t.ok(rows.every(([, , bytes]) => Number(bytes) === 42));
 });

@@ -7,7 +7,7 @@ import {
   keptEnd,
   keptOffset,
   keptRingBytes,
-  keptStart,
+  keptSpan,
   nextKept,
   openKeptRing,
   publishKept,
@@ -30,8 +30,8 @@ function write(ring: ReturnType<typeof openKeptRing>, from: number, to: number):
 
 function read(ring: ReturnType<typeof openKeptRing>): number[] {
   const found: number[] = [];
-  const end = keptEnd(ring);
-  for (let position = keptStart(ring); position !== end; position = (position + 1) % ring.modulus)
+  const { start, end } = keptSpan(ring);
+  for (let position = start; position !== end; position = (position + 1) % ring.modulus)
     found.push(ring.view.getInt32(keptOffset(ring, position), true));
   return found;
 }
@@ -55,7 +55,7 @@ t.test('a ring that is not full shows all records, and a full one the last ones'
 t.test('a record is not kept any more once the producer may have reached it', async t => {
   const { producer, reader } = ringOf(64);
   write(producer, 0, 40);
-  const position = keptStart(reader);
+  const { start: position } = keptSpan(reader);
   t.ok(isKept(reader, position));
   write(producer, 40, 64 + 2 * reader.chunk);
   t.notOk(isKept(reader, position));
@@ -102,9 +102,9 @@ t.test('while another thread writes, no record that is kept is torn', async t =>
   const idle = new Int32Array(new SharedArrayBuffer(4));
   let [kept, overwritten, torn, disorder] = [0, 0, 0, 0];
   for (let round = 0; round < 400 || kept === 0; round++) {
-    const end = keptEnd(reader);
+    const { start, end } = keptSpan(reader);
     let last: number | undefined;
-    for (let position = keptStart(reader); position !== end; position = (position + 1) % reader.modulus) {
+    for (let position = start; position !== end; position = (position + 1) % reader.modulus) {
       const at = (keptOffset(reader, position) / 4) | 0;
       copy.set(reader.words.subarray(at, at + words));
       if (!isKept(reader, position)) {
@@ -126,4 +126,13 @@ t.test('while another thread writes, no record that is kept is torn', async t =>
   t.ok(kept > 0);
   t.equal(torn, 0);
   t.equal(disorder, 0);
+});
+
+t.test('a span from a position: whole, or from the oldest record that is left', async t => {
+  const { producer, reader } = ringOf(64);
+  write(producer, 0, 10);
+  t.same(keptSpan(reader, 4), { start: 4, end: 10 });
+  t.same(keptSpan(reader, 10), { start: 10, end: 10 });
+  write(producer, 10, 100);
+  t.same(keptSpan(reader, 4), keptSpan(reader));
 });

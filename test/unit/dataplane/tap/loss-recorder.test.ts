@@ -47,7 +47,7 @@ t.test('a flood of one verdict leaves the other verdicts alone', async t => {
   t.same(lossCounts(memory, verdicts.SEND_FAILED), { kept: 2, skipped: 0, every: 1 });
 });
 
-t.test('after a second without losses all are kept again', async t => {
+t.test('after a pause in the losses all are kept again', async t => {
   const { memory, source } = lossy();
   pass(source, of(verdicts.NO_PEER, 5000), 1000);
   t.ok(lossCounts(memory, verdicts.NO_PEER).every > 1);
@@ -56,7 +56,7 @@ t.test('after a second without losses all are kept again', async t => {
   t.equal(lossCounts(memory, verdicts.NO_PEER).kept, before + 3);
 });
 
-t.test('broadcast and multicast are no losses of a peer', async t => {
+t.test('broadcast and multicast do not count as losses of a peer', async t => {
   const { memory, source } = lossy();
   pass(source, of(verdicts.MULTICAST, 4), 1000);
   t.equal(memory.peers[1], 0);
