@@ -1,66 +1,77 @@
-import { canonicalAddress } from '../../ip/address.ts';
+import { createHash } from 'node:crypto';
 import { canonicalNetwork } from '../../ip/prefix.ts';
 import { applyNftScript } from '../../net/nft/nft.ts';
-import { callTag } from '../link/tag.ts';
 import { type AssignedAddress, hostPart, isV6 } from '../result/types.ts';
-import type { Call } from '../skel/plugin.ts';
 import type { RuleBackend } from './backend.ts';
-import { SRCNAT, TABLE, TaggedSets, tagIn } from './nft-elements.ts';
+import { MASQUERADE_TABLE, SRCNAT } from './nft-elements.ts';
+import { countRules, type RuleChain, removeRules } from './nft-rules.ts';
 
 /*
- * A map from the pod's address to the chain of its subnet, which leaves the subnet and multicast alone and masquerades
- * the rest. Adding a pod is one transaction that states table, maps and chain again and adds one element: any number of them at
- * once cannot double a rule or lose one.
+ * The reference plugins' rules (since their 1.6): one per address, whose comment begins with hashes of network and
+ * attachment. The DEL and GC of either project find what the other one made.
  */
 
-const MAPS = new TaggedSets('inet', ['map masquerade4', 'map masquerade6']);
+const TABLE = `inet ${MASQUERADE_TABLE}`;
+const CHAINS: readonly RuleChain[] = [{ family: 'inet', table: MASQUERADE_TABLE, chain: 'masq_checks' }];
+
+/** Longest comment of a rule, bytes (libnftnl NFTNL_UDATA_COMMENT_MAXLEN); the reference cuts its own there. */
+const COMMENT_MAX = 128;
 
 const BASE = `
-add table inet ${TABLE}
-add map inet ${TABLE} masquerade4 { type ipv4_addr : verdict ; }
-add map inet ${TABLE} masquerade6 { type ipv6_addr : verdict ; }
-add chain inet ${TABLE} pods_out { type nat hook postrouting priority ${SRCNAT} ; }
-flush chain inet ${TABLE} pods_out
-add rule inet ${TABLE} pods_out ip saddr vmap @masquerade4
-add rule inet ${TABLE} pods_out ip6 saddr vmap @masquerade6
+add table ${TABLE}
+add chain ${TABLE} masq_checks
+add chain ${TABLE} postrouting { type nat hook postrouting priority ${SRCNAT} ; }
+flush chain ${TABLE} postrouting
+add rule ${TABLE} postrouting ip daddr 224.0.0.0/4 return
+add rule ${TABLE} postrouting ip6 daddr ff00::/8 return
+add rule ${TABLE} postrouting goto masq_checks
 `;
 
-function elementScript({ address }: AssignedAddress, tag: string): string {
-  const subnet = canonicalNetwork(address);
-  const chain = `pods_out_${subnet.replace(/[:./]/g, '_')}`;
-  const [family, map, multicast] = isV6(address)
-    ? ['ip6', 'masquerade6', 'ff00::/8']
-    : ['ip', 'masquerade4', '224.0.0.0/4'];
-  return `
-add chain inet ${TABLE} ${chain}
-flush chain inet ${TABLE} ${chain}
-add rule inet ${TABLE} ${chain} ${family} daddr ${subnet} return
-add rule inet ${TABLE} ${chain} ${family} daddr ${multicast} return
-add rule inet ${TABLE} ${chain} masquerade
-add element inet ${TABLE} ${map} { ${hostPart(address)} comment "${tag}" : jump ${chain} }
-`;
+const hash = (text: string) => createHash('sha512').update(text).digest('hex').slice(0, 16);
+
+/** Beginning of the comments of a network. */
+const networkPart = (network: string) => `${hash(network)}-`;
+
+/** Beginning of the comments of an attachment. */
+const attachmentPart = (network: string, containerId: string, ifname: string) =>
+  `${networkPart(network)}${hash(`${ifname}:${containerId}`)}`;
+
+type Named = Readonly<{ name: string; containerId: string; ifname: string }>;
+
+/** The whole comment, which the reference's GC compares. */
+export function masqueradeComment({ name, containerId, ifname }: Named): string {
+  const shown = `net: ${name}, if: ${ifname.replaceAll('"', '')}, id: ${containerId}`;
+  return `${attachmentPart(name, containerId, ifname)}, ${shown}`.slice(0, COMMENT_MAX);
 }
 
-const hostOf = ({ address }: AssignedAddress) => canonicalAddress(hostPart(address));
+function ruleFor({ address }: AssignedAddress, comment: string): string {
+  const family = isV6(address) ? 'ip6' : 'ip';
+  const outside = `${family} saddr ${hostPart(address)} ${family} daddr != ${canonicalNetwork(address)}`;
+  return `add rule ${TABLE} masq_checks ${outside} masquerade comment "${comment}"\n`;
+}
 
 export const nftMasquerade: RuleBackend<readonly AssignedAddress[]> = {
   async add(call, ips) {
-    const tag = callTag(call);
-    await applyNftScript(call.host.netns, BASE + ips.map(one => elementScript(one, tag)).join(''));
+    const comment = masqueradeComment(call);
+    await applyNftScript(call.host.netns, BASE + ips.map(one => ruleFor(one, comment)).join(''));
   },
 
-  async check(call, ips) {
-    const there = await MAPS.keysOf(call);
-    return ips.filter(one => !there.includes(hostOf(one))).map(one => one.address);
+  async remove({ host, name, containerId, ifname }) {
+    const own = attachmentPart(name, containerId, ifname);
+    await removeRules(host.netns, CHAINS, comment => comment.startsWith(own));
   },
 
-  remove: call => MAPS.remove(call),
-  gc: (call, valid) => MAPS.gc(call, valid),
+  async check({ host, name, containerId, ifname }, ips) {
+    const own = attachmentPart(name, containerId, ifname);
+    const count = countRules(host.netns, CHAINS, comment => comment.startsWith(own));
+    return count >= ips.length ? [] : ips.map(one => one.address);
+  },
+
+  async gc({ host, name }, valid) {
+    const kept = new Set(valid.map(one => attachmentPart(name, one.containerID, one.ifname)));
+    const network = networkPart(name);
+    const length = network.length + hash('').length;
+    const isStale = (comment: string) => comment.startsWith(network) && !kept.has(comment.slice(0, length));
+    await removeRules(host.netns, CHAINS, isStale);
+  },
 };
-
-/** Removes elements of other attachments for these addresses: those pods no longer exist, and the comment would name the wrong owner. */
-export async function displaceNft(call: Call, ips: readonly AssignedAddress[]): Promise<void> {
-  const tag = callTag(call);
-  const addresses = ips.map(hostOf);
-  await MAPS.removeIf(call, ({ comment, key }) => tagIn(comment) !== tag && addresses.includes(String(key)));
-}

@@ -1,5 +1,6 @@
+import { commentedRules } from '../../net/nft/comments.ts';
 import { applyNft, listNft, type NftObject } from '../../net/nft/nft.ts';
-import { hasNftTable } from '../../net/nft/presence.ts';
+import { hasNftTable, type NftTableFamily } from '../../net/nft/presence.ts';
 import type { Attachment } from '../config/network.ts';
 import { callTag, staleTags } from '../link/tag.ts';
 import type { Call } from '../skel/plugin.ts';
@@ -7,11 +8,12 @@ import type { Call } from '../skel/plugin.ts';
 /** The table that all plugins share. */
 export const TABLE = 'ripstop_cni';
 
+/** The table of the masquerading, shared with the reference plugins. */
+export const MASQUERADE_TABLE = 'cni_plugins_masquerade';
+
 /** Priority of destination and source translation (linux/netfilter_ipv4.h). */
 export const DSTNAT = -100;
 export const SRCNAT = 100;
-
-export type NftFamily = 'inet' | 'bridge';
 
 /** One element of a set or map: its key as libnftables' JSON has it, and its comment. */
 export interface Element {
@@ -28,7 +30,7 @@ type SetName = `${'set' | 'map'} ${string}`;
 /** Elements with a comment in the sets and maps of the table; none of those that are not there. */
 export async function listElements(
   netns: string,
-  family: NftFamily,
+  family: NftTableFamily,
   sets: readonly SetName[],
 ): Promise<Element[]> {
   const found: Element[] = [];
@@ -59,7 +61,7 @@ function elementsOf(description: unknown, sets: readonly string[]): Element[] {
 }
 
 /** The command that removes an element. */
-export const deletionOf = (family: NftFamily, { set, key }: Element): NftObject => ({
+export const deletionOf = (family: NftTableFamily, { set, key }: Element): NftObject => ({
   delete: { element: { family, table: TABLE, name: set, elem: [key] } },
 });
 
@@ -70,10 +72,10 @@ export function tagIn(comment: string): string {
 
 /** The sets and maps of one feature, whose elements carry the tag of their attachment: that finds them without its addresses. */
 export class TaggedSets {
-  readonly #family: NftFamily;
+  readonly #family: NftTableFamily;
   readonly #sets: readonly SetName[];
 
-  constructor(family: NftFamily, sets: readonly SetName[]) {
+  constructor(family: NftTableFamily, sets: readonly SetName[]) {
     this.#family = family;
     this.#sets = sets;
   }
@@ -106,10 +108,15 @@ export class TaggedSets {
   }
 }
 
-/** Removes the tables of all plugins. @returns what was removed */
+/** Removes the table of all plugins, and that of the masquerading when no pod has a rule in it. @returns what was removed */
 export async function removeOwnTables(netns: string): Promise<string[]> {
-  const families = (['inet', 'bridge'] as const).filter(family => hasNftTable(netns, family, TABLE));
-  const remove = families.map((family): NftObject => ({ delete: { table: { family, name: TABLE } } }));
-  await applyNft(netns, remove);
-  return families.map(family => `nftables table ${family} ${TABLE}`);
+  const isUsed = commentedRules(netns, 'inet', MASQUERADE_TABLE).length > 0;
+  const tables = [TABLE, ...(isUsed ? [] : [MASQUERADE_TABLE])].filter(name =>
+    hasNftTable(netns, 'inet', name),
+  );
+  await applyNft(
+    netns,
+    tables.map((name): NftObject => ({ delete: { table: { family: 'inet', name } } })),
+  );
+  return tables.map(name => `nftables table inet ${name}`);
 }

@@ -31,8 +31,12 @@ export function interfaceNameProblem(name: string): { problem: string; details?:
     };
   }
   if (name === '.' || name === '..') return { problem: 'interface name is . or ..' };
-  if (/[/:\s\0]/.test(name)) return { problem: 'interface name contains / or : or whitespace characters' };
-  return undefined;
+  const [invalid] = /[/:\s\0]/.exec(name) ?? [];
+  if (invalid === undefined) return undefined;
+  return {
+    problem: 'interface name contains / or : or whitespace characters',
+    details: `invalid character ${JSON.stringify(invalid)} in ${JSON.stringify(name)}`,
+  };
 }
 
 /** Refuses an interface name that no kernel takes: code 4. */

@@ -8,16 +8,16 @@ import { NETLINK_NETFILTER, type NetlinkSocket, withSocket } from '../rtnetlink/
  * started, and the rest of the rule set is not read: kube-proxy may have made ten thousand chains.
  */
 
-const SUBSYSTEM = 10 << 8;
+export const SUBSYSTEM = 10 << 8;
 const GETTABLE = SUBSYSTEM | 1;
 const GETCHAIN = SUBSYSTEM | 4;
 const NFTA_TABLE_NAME = 1;
 const NFTA_CHAIN_TABLE = 1;
 const NFTA_CHAIN_NAME = 3;
 /** NFPROTO_*, which for these families are the numbers of AF_*. */
-const FAMILIES = { ip: AF_INET, ip6: AF_INET6, inet: 1, bridge: AF_BRIDGE } as const;
+export const FAMILIES = { ip: AF_INET, ip6: AF_INET6, inet: 1, bridge: AF_BRIDGE } as const;
 /** No such table or chain; a kernel without nftables, or without this family. */
-const ABSENT = ['ENOENT', 'EOPNOTSUPP', 'EPROTONOSUPPORT', 'EAFNOSUPPORT', 'EINVAL'] as const;
+export const ABSENT = ['ENOENT', 'EOPNOTSUPP', 'EPROTONOSUPPORT', 'EAFNOSUPPORT', 'EINVAL'] as const;
 
 export type NftTableFamily = keyof typeof FAMILIES;
 

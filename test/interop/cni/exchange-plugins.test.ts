@@ -123,8 +123,11 @@ function setUp(t: Test) {
       policy: pod.must(['ip', 'rule']),
       files: [...held('networks/net'), ...held('tuning')],
       rules:
-        rules.join('\n').match(/^-A (?!RIPSTOP).*(10\.1\.0\.|CNI-DN-|CNI-[0-9a-f]{24}).*$|comment "rs.*/gm) ??
-        [],
+        rules
+          .join('\n')
+          .match(
+            /^-A (?!RIPSTOP).*(10\.1\.0\.|CNI-DN-|CNI-[0-9a-f]{24}).*$|comment "rs.*|masquerade comment.*|cni-br-iface.*/gm,
+          ) ?? [],
     };
   };
   return { lab, ipam, call, picture };

@@ -127,7 +127,7 @@ t.test('the agent wires pods in every version, by the thin executable', { skip }
     t.match(pod.ip('link show eth0'), /mtu 1450/, "the overlay's MTU");
     const rules = lab.node.must(['nft', 'list', 'ruleset']);
     t.match(rules, /tcp \. 8080 comment/);
-    t.notMatch(rules, /masquerade4/, 'the agent masquerades, not the plugin');
+    t.notMatch(rules, /masq_checks/, 'the agent masquerades, not the plugin');
     if (isAtLeast(version, '0.4.0')) {
       t.equal((await exec('CHECK', { ...network, prevResult: add.json }, { pod })).stdout, '');
       lab.node.must(['nft', 'flush', 'map', 'inet', 'ripstop_cni', 'hostports4']);
@@ -224,7 +224,10 @@ t.test('no agent: `ripstop cleanup` completes what was recorded', { skip }, asyn
     `--calls-dir=${callsDir}`,
   ];
   const uninstalled = lab.node.must([process.execPath, main, 'cni', 'uninstall', '--rules', ...folders]);
-  t.match(uninstalled, /removed nftables table inet ripstop_cni/);
+  t.match(
+    uninstalled,
+    /removed nftables table inet ripstop_cni\nremoved nftables table inet cni_plugins_masquerade/,
+  );
   t.equal(lab.node.must(['nft', 'list', 'tables']).trim(), '');
 });
 
@@ -336,8 +339,8 @@ t.test('sixteen processes at once, standalone', { skip }, async t => {
   const given = (await all('ADD')).map(answer => answer.json.ips?.[0].address ?? answer.stdout);
   t.equal(new Set(given).size, 16, given.join(' '));
   t.equal(held().length, 16);
-  const rules = lab.node.must(['nft', 'list', 'map', 'inet', 'ripstop_cni', 'masquerade4']);
-  t.equal(rules.match(/10\.1\.0\.\d+ comment/g)?.length, 16, 'no rule lost');
+  const rules = lab.node.must(['nft', 'list', 'chain', 'inet', 'cni_plugins_masquerade', 'masq_checks']);
+  t.equal(rules.match(/saddr 10\.1\.0\.\d+ .*masquerade comment/g)?.length, 16, 'no rule lost');
   t.strictSame((await all('DEL')).map(answer => answer.stdout).join(''), '');
   t.strictSame(held(), []);
   t.notMatch(lab.node.must(['nft', 'list', 'ruleset']), /comment/);

@@ -111,7 +111,7 @@ function traces(lab: CniNode, pod: Namespace): string[] {
     ...names('flannel'),
     ...names('tuning'),
     ...(lab.node.ip('link show').match(/(veth|bwp)[0-9a-f]+/g) ?? []),
-    ...(lab.node.must(['nft', 'list', 'ruleset']).match(/comment "rs.*/g) ?? []),
+    ...(lab.node.must(['nft', 'list', 'ruleset']).match(/comment .*|cni-br-iface.*/g) ?? []),
     ...(rules.join('').match(/^-A .*(CNI-DN-|CNI-[0-9a-f]{24}).*$/gm) ?? []),
     ...(pod.ip('link show').match(/eth0.*/g) ?? []),
     ...(pod.must(['ip', 'rule']).match(/from 10\..*/g) ?? []),

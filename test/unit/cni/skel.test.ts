@@ -116,6 +116,8 @@ t.test('bad parameters have their codes and leave nothing done', async t => {
     t.match(answer.json, { code, msg }, what);
   }
   t.strictSame(seen, []);
+  const { json } = await invoke(plugin(), attachment('ADD', { CNI_IFNAME: 'eth/0' }), ok);
+  t.match(json, { details: 'invalid character "/" in "eth/0"' });
 });
 
 t.test('a version that is not known is refused by name; no version means the oldest', async t => {

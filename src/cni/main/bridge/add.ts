@@ -23,7 +23,7 @@ import { Undo } from '../../skel/undo.ts';
 import { ensureBridge, ensureGatewayAddress, NO_MAC, pinMac } from './bridge-link.ts';
 import { type BridgeConfig, readConfig } from './config.ts';
 import { connectPort, ensureVlanGateway, waitForPort } from './port.ts';
-import { nftGuard } from './spoof-guard.ts';
+import { spoofGuard } from './spoof-guard.ts';
 
 /** Index of the pod's interface in the result: bridge, node's end, pod's end. */
 const POD = 2;
@@ -52,8 +52,8 @@ export function add(call: Call): Promise<Result> {
 }
 
 async function guard(call: Call, port: Link, pod: Link, undo: Undo): Promise<void> {
-  undo.push('remove the spoof guard', () => nftGuard.remove(call));
-  await nftGuard.add(call, { name: port.name, mac: pod.mac });
+  undo.push('remove the spoof guard', () => spoofGuard.remove(call));
+  await spoofGuard.add(call, { name: port.name, mac: pod.mac });
 }
 
 /** Addresses, gateway and masquerading. `interfaces` of what it returns holds only the VLAN's gateway. */

@@ -12,11 +12,7 @@ import { withNode } from '../../link/netlink-pair.ts';
 import type { Result } from '../../result/types.ts';
 import { hostPart } from '../../result/types.ts';
 import { type ExistingRules, everyBackend } from '../../rules/backend.ts';
-import {
-  countReferenceRules,
-  REFERENCE_HOST_PORTS,
-  removeReferenceRules,
-} from '../../rules/reference-nft.ts';
+import { countRules, type RuleChain, removeRules } from '../../rules/nft-rules.ts';
 import type { Call, Plugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
 import {
@@ -33,18 +29,22 @@ import {
 import { clearPortsIptables, iptablesHostPorts } from './iptables.ts';
 import { displaceNft, nftHostPorts, refuseTakenNft } from './nft.ts';
 
+const REFERENCE_CHAINS: readonly RuleChain[] = (['ip', 'ip6'] as const).flatMap(family =>
+  ['hostports', 'hostip_hostports', 'masquerading'].map(chain => ({ family, table: 'cni_hostport', chain })),
+);
+
 /** The reference plugin's rules in nftables: one per mapping, and more for what is masqueraded. */
 const referenceHostPorts: ExistingRules<HostPorts> = {
   async remove(call) {
     const isOfContainer = (comment: string) => comment === call.containerId;
-    await removeReferenceRules(call.host.netns, REFERENCE_HOST_PORTS, isOfContainer);
+    await removeRules(call.host.netns, REFERENCE_CHAINS, isOfContainer);
   },
 
   async check(call, rules) {
     const wanted = familyPorts(rules).flatMap(describeAll);
-    const chains = REFERENCE_HOST_PORTS.filter(one => one.chain !== 'masquerading');
+    const chains = REFERENCE_CHAINS.filter(one => one.chain !== 'masquerading');
     const isOfContainer = (comment: string) => comment === call.containerId;
-    const count = await countReferenceRules(call.host.netns, chains, isOfContainer);
+    const count = countRules(call.host.netns, chains, isOfContainer);
     return count >= wanted.length ? [] : wanted;
   },
 
