@@ -31,10 +31,14 @@ function countKeys(value: unknown): number {
   return count;
 }
 
-/** The object with each key that is one of `names` in another case under that name; other keys are unchanged. */
+/**
+ * The object with each key that is one of `names` in another case under that name; other keys are unchanged. Of names that differ
+ * only in case the first one gets the keys that are equal to none of them.
+ */
 export function withNames(names: readonly string[], source: Json): Json {
-  const byFolded = new Map(names.map(name => [fold(name), name]));
-  return gather(Object.entries(source).map(([key, value]) => [byFolded.get(fold(key)) ?? key, value]));
+  const byFolded = new Map(names.map((name): [string, string] => [fold(name), name]).reverse());
+  const nameOf = (key: string) => (names.includes(key) ? key : (byFolded.get(fold(key)) ?? key));
+  return gather(Object.entries(source).map(([key, value]) => [nameOf(key), value]));
 }
 
 /** Unicode's simple case folding, as far as letters of ASCII are concerned: the long s is an s. */

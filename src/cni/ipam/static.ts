@@ -1,4 +1,4 @@
-import { listOf, text } from '../../base/schema.ts';
+import { anyValue, listOf, text } from '../../base/schema.ts';
 import { bitsOf, formatAddress, unmapped } from '../../ip/address.ts';
 import { contains, formatPrefix, type Prefix, parsePrefix } from '../../ip/prefix.ts';
 import { readAddress } from '../config/addresses.ts';
@@ -14,6 +14,8 @@ import { refuseSeveral, requireIpam } from './checks.ts';
 const addressFields = {
   address: text('a CIDR', 'address with the length of its subnet'),
   gateway: text('an address', 'gateway of the subnet'),
+  // Another field of the reference's type: programs in Go that write that type as JSON write both keys.
+  Address: anyValue('ignored; it does not replace address, from which it differs only in case'),
 };
 
 const staticFields = {

@@ -53,6 +53,13 @@ t.test('texts that look like keys, escapes and names of objects stay what they a
   t.end();
 });
 
+t.test('names that differ in case are different keys, and others belong to the first of them', t => {
+  const names = ['address', 'Address'];
+  t.strictSame(read('{"address":1,"Address":2}', names), { address: 1, Address: 2 });
+  t.strictSame(read('{"Address":2,"ADDRESS":1}', names), { Address: 2, address: 1 });
+  t.end();
+});
+
 t.test('nested keys and the keys in lists match in any case', t => {
   const fields = { type: text('a text', 'x') };
   t.match(readIgnoringUnknown(fields, { TYPE: 'a' }, ''), { type: 'a' });
@@ -63,7 +70,7 @@ t.test('nested keys and the keys in lists match in any case', t => {
 t.test('plugins read keys of every level in any case', async t => {
   const statics = (await loadPlugin('static')) as Plugin;
   const of = (config: object) => invoke(statics, attachment('ADD'), { CNIVersion: '1.0.0', ...config });
-  const ipam = { Type: 'static', Addresses: [{ Address: '10.1.0.2/24', GATEWAY: '10.1.0.1' }] };
+  const ipam = { Type: 'static', Addresses: [{ ADDRESS: '10.1.0.2/24', GATEWAY: '10.1.0.1' }] };
   const expected = [{ address: '10.1.0.2/24', gateway: '10.1.0.1' }];
   t.match((await of({ Name: 'n', IPAM: ipam })).json, { cniVersion: '1.0.0', ips: expected });
   t.match((await of({ name: 'n', ipam: { type: 'static' }, IPAM: ipam })).json, { ips: expected });

@@ -40,6 +40,19 @@ t.test('configured addresses in every version', async t => {
   }
 });
 
+t.test("an address as programs in Go write the reference's type: the key Address is another one", async t => {
+  const written = {
+    address: '10.10.0.1/24',
+    gateway: '10.10.0.254',
+    Address: { IP: '10.10.0.1', Mask: '////AA==' },
+    Version: '4',
+  };
+  const { json } = await add({ ipam: { ...ipam, addresses: [written] } });
+  t.match(json.ips, [{ address: '10.10.0.1/24', gateway: '10.10.0.254' }]);
+  const folded = await add({ ipam: { ...ipam, addresses: [{ ADDRESS: '10.10.0.1/24' }] } });
+  t.match(folded.json.ips, [{ address: '10.10.0.1/24' }]);
+});
+
 t.test('three other sources, the runtime wins', async t => {
   const addressesOf = async (changes: object, args?: string) =>
     (await add(changes, args)).json.ips.map((one: { address: string; gateway?: string }) => [
