@@ -2,6 +2,7 @@
 // instead of a process. Loaded at run time, so that nothing needs it to start. Cold: the control plane only.
 #include <dlfcn.h>
 #include <pthread.h>
+#include <signal.h>
 
 #include <cerrno>
 #include <climits>
@@ -74,6 +75,29 @@ Context* Create(const Library* nft, int kind) {
 // generation. Contexts of other namespaces are not kept, as an open socket keeps a namespace alive.
 thread_local Context* kept[kKinds];
 
+// Keeps signals from the thread while a transaction runs. libnftables waits for the kernel's answers in select(), and takes a
+// signal there (SIGCHLD of a process that the agent has started) for a failure although the transaction is complete: whoever
+// repeated it would find an element deleted or made already.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_;
+};
+
+int Run(const Library* nft, Context* context, const char* commands) {
+  SignalsBlocked blocked;
+  return nft->run(context, commands);
+}
+
 void SetText(napi_env env, napi_value object, const char* name, const char* text) {
   napi_value value;
   napi_create_string_utf8(env, text == nullptr ? "" : text, NAPI_AUTO_LENGTH, &value);
@@ -101,7 +125,7 @@ napi_value NftRun(napi_env env, napi_callback_info info) {
   const bool own = path[0] == '\0';
   Context* context = own && kept[kind] != nullptr ? kept[kind] : Create(nft, kind);
   if (context == nullptr) return call.Throw(ENOMEM, "nft_ctx_new");
-  const int failed = nft->run(context, reinterpret_cast<const char*>(commands));
+  const int failed = Run(nft, context, reinterpret_cast<const char*>(commands));
   napi_value result, code;
   napi_create_object(env, &result);
   napi_create_int32(env, failed == 0 ? 0 : 1, &code);

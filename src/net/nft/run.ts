@@ -13,7 +13,10 @@ const BY_PROGRAM = process.env.RIPSTOP_NFT === 'program';
 type NftKind = 'listing' | 'json' | 'script';
 const KINDS: readonly NftKind[] = ['listing', 'json', 'script'];
 
-/** Most attempts of a transaction that a signal (SIGCHLD) or another writer interrupts; an interrupted one changes nothing. */
+/**
+ * Most attempts of a transaction that another writer interrupts while the rules are read; it has changed nothing then. Signals
+ * are blocked meanwhile (nft.cc): one that comes after the change would be reported in the same words.
+ */
 const TRIES = 20;
 
 /**

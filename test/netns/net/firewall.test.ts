@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import t from 'tap';
 import {
   iptables,
@@ -54,6 +56,26 @@ t.test('nftables', { skip: skipUnless('root', 'netns', 'nft') }, async t => {
   );
   await applyNftScript(ns.path, 'table inet ripstop-test {\n chain two {\n }\n}\n');
   t.equal((await listNft(ns.path, ['chains'])).length, 2);
+});
+
+/** Sends SIGCHLD to its parent until that has ended, as many children that end would. */
+const SIGNALS = `
+const { kill, ppid } = process;
+while (process.ppid === ppid) for (let i = 0; i < 1000; i++) kill(ppid, 'SIGCHLD');
+`;
+
+t.test('nftables while signals come', { skip: skipUnless('root', 'netns', 'nft') }, async t => {
+  const { ns } = kernelFor(t);
+  const sender = spawn(process.execPath, ['-e', SIGNALS]);
+  t.teardown(() => sender.kill('SIGKILL'));
+  await once(sender, 'spawn');
+  await applyNftScript(ns.path, 'add table inet t\nadd set inet t s { type inet_service ; }\n');
+  // What was made or deleted is neither reported as a failure nor made or deleted twice.
+  for (let i = 0; i < 500; i++) {
+    await applyNftScript(ns.path, 'create element inet t s { 80 }\n');
+    await applyNftScript(ns.path, 'delete element inet t s { 80 }\n');
+  }
+  t.match(await listNft(ns.path, ['set', 'inet', 't', 's']), [{ set: { elem: undefined } }]);
 });
 
 t.test('a table ip nat on a node without iptables', { skip: skipUnless('root', 'netns', 'nft') }, async t => {
