@@ -3,11 +3,17 @@ import { Prober } from '../../src/agent/probe/prober.ts';
 import type { Family } from '../../src/ip/address.ts';
 import type { EchoListener } from '../../src/net/echo-socket.ts';
 import { NetError } from '../../src/net/error.ts';
+import { readElements, readRule } from '../../src/net/nft/comments.ts';
 import { readAddress } from '../../src/net/rtnetlink/addresses.ts';
 import { readBridgeVlans } from '../../src/net/rtnetlink/bridge-vlans.ts';
 import { readEvent } from '../../src/net/rtnetlink/events.ts';
 import { readLink } from '../../src/net/rtnetlink/links.ts';
-import { type Message, MessageWriter, splitMessages } from '../../src/net/rtnetlink/message.ts';
+import {
+  type Message,
+  MessageWriter,
+  netfilterRequest,
+  splitMessages,
+} from '../../src/net/rtnetlink/message.ts';
 import { readNeighbour } from '../../src/net/rtnetlink/neighbours.ts';
 import { readRoute } from '../../src/net/rtnetlink/routes.ts';
 import { readOutcome } from '../../src/net/rtnetlink/socket.ts';
@@ -23,6 +29,8 @@ const readers: readonly ((message: Message) => unknown)[] = [
   readBridgeVlans,
   readOutcome,
   readEvent,
+  readRule,
+  readElements,
 ];
 
 /** A datagram of well-formed messages with the attributes that the readers look at. */
@@ -56,6 +64,15 @@ function sample(): Uint8Array {
   address.attribute(1, new Uint8Array(16)).attributeU32(8, 0x280).attributeText(3, 'eth0');
   const neighbour = new MessageWriter(28, 2, '').u8(2).u8(0).u16(0).u32(5).u16(128).u8(0).u8(1);
   neighbour.attribute(1, Uint8Array.of(10, 0, 0, 1)).attribute(2, new Uint8Array(6));
+  const comment = Uint8Array.of(0, 2, 0x78, 0);
+  const rule = netfilterRequest(0xa06, 1, '').attributeText(2, 'chain').attribute(3, new Uint8Array(8));
+  rule.attribute(7, comment);
+  const elements = netfilterRequest(0xa0c, 1, '').nested(3, list =>
+    list.nested(1, element => {
+      element.nested(1, key => key.attribute(1, Uint8Array.of(6, 0, 0, 0, 31, 144, 0, 0)));
+      element.nested(2, value => value.attribute(1, new Uint8Array(8))).attribute(6, comment);
+    }),
+  );
   const refusal = new MessageWriter(2, 0x300, '')
     .u32(0xffffffef)
     .u32(20)
@@ -63,7 +80,9 @@ function sample(): Uint8Array {
     .u32(1)
     .u32(0)
     .attributeText(1, 'no');
-  return Uint8Array.from([link, route, address, neighbour, refusal].flatMap(writer => [...writer.finish(1)]));
+  return Uint8Array.from(
+    [link, route, address, neighbour, rule, elements, refusal].flatMap(writer => [...writer.finish(1)]),
+  );
 }
 
 function readAll(bytes: Uint8Array): number {

@@ -8,16 +8,15 @@ import {
   leaseTimes,
   searchDomains,
 } from '../../src/cni/ipam/dhcp/reply-options.ts';
-import { elementsIn } from '../../src/cni/rules/nft-elements.ts';
 import { decodeMessage as decodeDbus, encodeCall, messageLength } from '../../src/net/dbus/message.ts';
 import { rulesOfChain } from '../../src/net/iptables.ts';
 import { splitRule } from '../../src/net/iptables-words.ts';
 import { ethernet, ip, joined, tcp, V4 } from '../unit/capture/fixtures/frames.ts';
 import { CONTEXT, worker } from '../unit/capture/fixtures/tapped.ts';
 import { bytesOf, campaign, refusing, textOf } from './campaign/campaign.ts';
-import { alterJson, alterText } from './campaign/mutate-text.ts';
+import { alterText } from './campaign/mutate-text.ts';
 
-/* Answers of other programs (tcpdump, iptables, nft, firewalld, a DHCP server, the agent), with what strangers put into them. */
+/* Answers of other programs (tcpdump, iptables, firewalld, a DHCP server, the agent), with what strangers put into them. */
 
 t.test('filters as tcpdump compiles them: refused, or ended on any packet', async t => {
   const packet = Uint8Array.from({ length: 120 }, (_, i) => i * 7);
@@ -53,40 +52,6 @@ t.test('rules of iptables-save', async t => {
       for (const rule of rules) if (splitRule(rule)[0] !== '-A') throw new Error(rule);
       splitRule(textOf(bytes));
       return rules.length > 0;
-    },
-  });
-});
-
-t.test('elements of nft', async t => {
-  const map = {
-    map: {
-      family: 'inet',
-      name: 'hostports4',
-      table: 'ripstop_cni',
-      elem: [
-        [{ elem: { val: { concat: ['tcp', 8080] }, comment: 'net c1 eth0' } }, { concat: ['10.1.0.2', 80] }],
-      ],
-    },
-  };
-  const set = {
-    set: { name: 'masquerade4', elem: [{ elem: { val: '10.1.0.2', comment: 'net c1 eth0' } }, '10.1.0.3'] },
-  };
-  await campaign(t, {
-    name: 'nft-elements',
-    seeds: [[map, set], [set], [{ metainfo: {} }]].map(objects => bytesOf(JSON.stringify(objects))),
-    alter: alterJson,
-    leastAccepted: 0,
-    parse: bytes => {
-      let objects: unknown;
-      try {
-        objects = JSON.parse(textOf(bytes));
-      } catch {
-        return false;
-      }
-      // `listNft` hands over a list of objects, whatever is in them.
-      if (!Array.isArray(objects) || !objects.every(one => typeof one === 'object' && one !== null))
-        return false;
-      return elementsIn(objects, ['hostports4', 'masquerade4']).length > 0;
     },
   });
 });

@@ -6,7 +6,7 @@ import {
   findLink,
   getLink,
   type Link,
-  listLinks,
+  listLinksByAlias,
 } from '../../net/rtnetlink/links.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { CniError, CODE } from '../skel/errors.ts';
@@ -82,9 +82,18 @@ export function nameFor(node: NetlinkSocket, create: (name: string) => void): st
   }
 }
 
-/** Deletes the node's links whose alias `wanted` accepts. @returns their names */
-export function deleteTagged(node: NetlinkSocket, wanted: (tag: string) => boolean): string[] {
-  const stale = listLinks(node).filter(link => link.alias !== undefined && wanted(link.alias));
+/**
+ * Deletes the node's links with a tag.
+ * @param part what the tags contain: the whole tag, or the network's beginning of it (`networkTag`)
+ * @param wanted accepts the tags of links to delete
+ * @returns their names
+ */
+export function deleteTagged(
+  node: NetlinkSocket,
+  part: string,
+  wanted: (tag: string) => boolean = tag => tag === part,
+): string[] {
+  const stale = listLinksByAlias(node, part).filter(link => wanted(link.alias ?? ''));
   for (const link of stale) deleteLink(node, link.index);
   return stale.map(link => link.name);
 }

@@ -2,7 +2,7 @@ import { deleteLink } from '../../net/rtnetlink/links.ts';
 import { validAttachments } from '../config/network.ts';
 import { releaseSteps } from '../delegate/addresses.ts';
 import { runAll, withNode, withPodIfExists } from '../link/netlink-pair.ts';
-import { callTag, staleTags } from '../link/tag.ts';
+import { callTag, networkTag, staleTags } from '../link/tag.ts';
 import { deleteTagged } from '../link/veth.ts';
 import type { ExistingRules } from '../rules/backend.ts';
 import type { Call } from '../skel/plugin.ts';
@@ -21,7 +21,7 @@ export function removeVeth(call: Call, rules: Rules): Promise<void> {
     ...rules.map(one => () => one.remove(call)),
     ...releaseSteps(call, 'DEL', [
       () => withPodIfExists(call, pod => deleteLink(pod, call.ifname)),
-      () => withNode(call, node => deleteTagged(node, one => one === tag)),
+      () => withNode(call, node => deleteTagged(node, tag)),
     ]),
   ]);
 }
@@ -32,7 +32,7 @@ export function collectVeths(call: Call, rules: Rules): Promise<void> {
   return runAll([
     ...rules.map(one => () => one.gc(call, valid)),
     ...releaseSteps(call, 'GC', [
-      () => withNode(call, node => deleteTagged(node, staleTags(call.name, valid))),
+      () => withNode(call, node => deleteTagged(node, networkTag(call.name), staleTags(call.name, valid))),
     ]),
   ]);
 }

@@ -1,6 +1,9 @@
-import { commentedRules } from '../../net/nft/comments.ts';
-import { applyNft, listNft, type NftObject } from '../../net/nft/nft.ts';
-import { hasNftTable, type NftTableFamily } from '../../net/nft/presence.ts';
+import { addressText } from '../../../encap/wire/addresses.ts';
+import { type CommentedElement, commentedElements, commentedRules } from '../../net/nft/comments.ts';
+import { applyNft, type NftObject } from '../../net/nft/nft.ts';
+import { hasNftTable } from '../../net/nft/presence.ts';
+import type { NftTableFamily } from '../../net/nft/query.ts';
+import { align4 } from '../../net/rtnetlink/attributes.ts';
 import type { Attachment } from '../config/network.ts';
 import { callTag, staleTags } from '../link/tag.ts';
 import type { Call } from '../skel/plugin.ts';
@@ -15,55 +18,93 @@ export const MASQUERADE_TABLE = 'cni_plugins_masquerade';
 export const DSTNAT = -100;
 export const SRCNAT = 100;
 
-/** One element of a set or map: its key as libnftables' JSON has it, and its comment. */
+/** What keys and values are made of, by nft's names of types. */
+type Part = 'ipv4_addr' | 'ipv6_addr' | 'inet_proto' | 'inet_service' | 'ifname';
+
+/** A set or map whose elements carry tags. */
+export interface TaggedSet {
+  name: string;
+  key: readonly Part[];
+  /** What a map has it mapped to; absent for a set, and for a map to verdicts. */
+  value?: readonly Part[];
+}
+
+type Words = readonly (string | number)[];
+
+/** One element of a set or map, as libnftables' JSON has its key. */
 export interface Element {
   set: string;
-  key: unknown;
-  /** What a map has it mapped to; undefined in a set. */
-  value: unknown;
+  key: Words;
+  value: Words | undefined;
   comment: string;
 }
 
-/** A set or map as nft names it: `map masquerade4`. */
-type SetName = `${'set' | 'map'} ${string}`;
+/** Bytes of the parts. */
+const SIZES: Readonly<Record<Part, number>> = {
+  ipv4_addr: 4,
+  ipv6_addr: 16,
+  inet_proto: 1,
+  inet_service: 2,
+  ifname: 16,
+};
 
-/** Elements with a comment in the sets and maps of the table; none of those that are not there. */
-export async function listElements(
+/** IPPROTO_* of what has ports. */
+const PROTOCOLS = new Map([
+  [6, 'tcp'],
+  [17, 'udp'],
+  [33, 'dccp'],
+  [132, 'sctp'],
+  [136, 'udplite'],
+]);
+
+function wordOf(part: Part, bytes: Uint8Array): string | number {
+  if (part === 'inet_proto') return PROTOCOLS.get(bytes[0]!) ?? bytes[0]!;
+  if (part === 'inet_service') return (bytes[0]! << 8) | bytes[1]!;
+  if (part === 'ifname') return Buffer.from(bytes).toString().replace(/\0.*$/s, '');
+  return addressText(bytes);
+}
+
+/** The parts of a key or value; undefined for bytes of another form, because another program may have made the set. */
+function wordsOf(parts: readonly Part[], bytes: Uint8Array): Words | undefined {
+  const words: (string | number)[] = [];
+  let at = 0;
+  for (const part of parts) {
+    if (at + SIZES[part] > bytes.length) return undefined;
+    words.push(wordOf(part, bytes.subarray(at, at + SIZES[part])));
+    at += align4(SIZES[part]);
+  }
+  return align4(bytes.length) === at ? words : undefined;
+}
+
+/** The element, or undefined for one of another form. */
+export function readElement(set: TaggedSet, { key, value, comment }: CommentedElement): Element | undefined {
+  const words = wordsOf(set.key, key);
+  return words && { set: set.name, key: words, value: value && wordsOf(set.value ?? [], value), comment };
+}
+
+/**
+ * Elements in the sets and maps of the table whose comment `wanted` accepts; none of those that are not there. Others are not
+ * decoded.
+ */
+export function listElements(
   netns: string,
   family: NftTableFamily,
-  sets: readonly SetName[],
-): Promise<Element[]> {
-  const found: Element[] = [];
-  if (!hasNftTable(netns, family, TABLE)) return found;
-  for (const set of sets) {
-    const [kind, name] = set.split(' ') as [string, string];
-    // One set at a time: the table may have thousands of elements in other sets.
-    found.push(...elementsIn(await listNft(netns, [kind, family, TABLE, name]), [name]));
-  }
-  return found;
-}
-
-/** The elements with a comment of the named sets and maps in a listing of the table. */
-export function elementsIn(objects: readonly NftObject[], sets: readonly string[]): Element[] {
-  return objects.flatMap(object => elementsOf(object.set ?? object.map, sets));
-}
-
-/** Another program may have changed the table: what has not the form of a tagged element is none. */
-function elementsOf(description: unknown, sets: readonly string[]): Element[] {
-  const { name, elem } = (description ?? {}) as { name?: unknown; elem?: unknown };
-  if (typeof name !== 'string' || !sets.includes(name) || !Array.isArray(elem)) return [];
-  return elem.flatMap((entry: unknown) => {
-    const [key, value] = Array.isArray(entry) ? (entry as unknown[]) : [entry, undefined];
-    const inner = (key as { elem?: { val: unknown; comment?: unknown } } | null | undefined)?.elem;
-    if (typeof inner?.comment !== 'string') return [];
-    return [{ set: name, key: inner.val, value, comment: inner.comment }];
-  });
+  sets: readonly TaggedSet[],
+  wanted: (comment: string) => boolean = () => true,
+): Element[] {
+  if (!hasNftTable(netns, family, TABLE)) return [];
+  return sets.flatMap(set =>
+    commentedElements(netns, family, TABLE, set.name)
+      .filter(one => wanted(one.comment))
+      .flatMap(one => readElement(set, one) ?? []),
+  );
 }
 
 /** The command that removes an element. */
-export const deletionOf = (family: NftTableFamily, { set, key }: Element): NftObject => ({
-  delete: { element: { family, table: TABLE, name: set, elem: [key] } },
-});
+export function deletionOf(family: NftTableFamily, { set, key }: Element): NftObject {
+  const elem = key.length === 1 ? key : [{ concat: key }];
+  return { delete: { element: { family, table: TABLE, name: set, elem } } };
+}
 
 /** The tag at the beginning of a comment; text for the administrator may follow it. */
 export function tagIn(comment: string): string {
@@ -73,37 +114,36 @@ export function tagIn(comment: string): string {
 /** The sets and maps of one feature, whose elements carry the tag of their attachment: that finds them without its addresses. */
 export class TaggedSets {
   readonly #family: NftTableFamily;
-  readonly #sets: readonly SetName[];
+  readonly #sets: readonly TaggedSet[];
 
-  constructor(family: NftTableFamily, sets: readonly SetName[]) {
+  constructor(family: NftTableFamily, sets: readonly TaggedSet[]) {
     this.#family = family;
     this.#sets = sets;
   }
 
   /** Keys of the attachment's elements. */
-  async keysOf(call: Call): Promise<string[]> {
+  keysOf(call: Call): string[] {
     const tag = callTag(call);
-    const elements = await listElements(call.host.netns, this.#family, this.#sets);
-    return elements.filter(one => tagIn(one.comment) === tag).map(one => String(one.key));
+    const isOwn = (comment: string) => tagIn(comment) === tag;
+    return listElements(call.host.netns, this.#family, this.#sets, isOwn).map(one => one.key.join(' . '));
   }
 
   /** Removes the attachment's elements. */
   async remove(call: Call): Promise<void> {
     const tag = callTag(call);
-    await this.removeIf(call, one => tagIn(one.comment) === tag);
+    await this.#removeIf(call, one => one === tag);
   }
 
   /** Removes the elements of the network that belong to no valid attachment. */
   async gc(call: Call, valid: readonly Attachment[]): Promise<void> {
-    const isStale = staleTags(call.name, valid);
-    await this.removeIf(call, one => isStale(tagIn(one.comment)));
+    await this.#removeIf(call, staleTags(call.name, valid));
   }
 
-  async removeIf({ host }: Call, wanted: (element: Element) => boolean): Promise<void> {
-    const elements = await listElements(host.netns, this.#family, this.#sets);
+  async #removeIf({ host }: Call, wanted: (tag: string) => boolean): Promise<void> {
+    const elements = listElements(host.netns, this.#family, this.#sets, comment => wanted(tagIn(comment)));
     await applyNft(
       host.netns,
-      elements.filter(wanted).map(one => deletionOf(this.#family, one)),
+      elements.map(one => deletionOf(this.#family, one)),
     );
   }
 }

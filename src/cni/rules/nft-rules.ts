@@ -1,6 +1,6 @@
 import { commentedRules } from '../../net/nft/comments.ts';
 import { applyNft, type NftObject } from '../../net/nft/nft.ts';
-import type { NftTableFamily } from '../../net/nft/presence.ts';
+import type { NftTableFamily } from '../../net/nft/query.ts';
 
 /*
  * What the reference plugins keep in nftables is a rule per pod with a comment that names the attachment. Such rules are

@@ -1,28 +1,42 @@
-import { ignoreErrors } from '../error.ts';
-import { readAttributes, readText } from '../rtnetlink/attributes.ts';
+import { eachAttribute, readAttributes, readNested, readText } from '../rtnetlink/attributes.ts';
 import { type Message, netfilterRequest } from '../rtnetlink/message.ts';
-import { NETLINK_NETFILTER, withSocket } from '../rtnetlink/socket.ts';
-import { ABSENT, FAMILIES, type NftTableFamily, SUBSYSTEM } from './presence.ts';
+import { askNft, FAMILIES, HEADER, type NftTableFamily, SUBSYSTEM } from './query.ts';
 
 /*
- * The comments of nftables rules, read from the kernel (linux/netfilter/nf_tables.h). A listing by nft decodes whole rules
- * and costs ten times as much with a rule for each of 500 pods.
+ * Rules and elements of nftables with their comments, read from the kernel. A listing by libnftables decodes whole rules and
+ * writes them as JSON; with those of 500 pods it costs ten times as much.
  */
 
-const GETRULE = SUBSYSTEM | 7;
 const NEWRULE = SUBSYSTEM | 6;
+const GETRULE = SUBSYSTEM | 7;
+const NEWSETELEM = SUBSYSTEM | 12;
+const GETSETELEM = SUBSYSTEM | 13;
 const NFTA_RULE_TABLE = 1;
 const NFTA_RULE_CHAIN = 2;
 const NFTA_RULE_HANDLE = 3;
 const NFTA_RULE_USERDATA = 7;
-/** struct nfgenmsg. */
-const HEADER = 4;
-/** libnftnl/udata.h NFTNL_UDATA_RULE_COMMENT; the entries are u8 type, u8 length, value. */
+const NFTA_SET_ELEM_LIST_TABLE = 1;
+const NFTA_SET_ELEM_LIST_SET = 2;
+const NFTA_SET_ELEM_LIST_ELEMENTS = 3;
+const NFTA_SET_ELEM_KEY = 1;
+const NFTA_SET_ELEM_DATA = 2;
+const NFTA_SET_ELEM_USERDATA = 6;
+const NFTA_DATA_VALUE = 1;
+/** libnftnl/udata.h, the same number for rules and elements; the entries are u8 type, u8 length, value. */
 const UDATA_COMMENT = 0;
 
 export interface CommentedRule {
   chain: string;
   handle: number;
+  comment: string;
+}
+
+/** An element of a set or map. */
+export interface CommentedElement {
+  /** The key as the kernel has it, in network byte order; each part of a concatenation fills whole 4 bytes. */
+  key: Uint8Array;
+  /** What a map has it mapped to, in the same form; undefined for a verdict, and in a set. */
+  value: Uint8Array | undefined;
   comment: string;
 }
 
@@ -39,25 +53,53 @@ export function commentedRules(
   const writer = netfilterRequest(GETRULE, FAMILIES[family], `list nftables rules of ${family} ${table}`);
   writer.attributeText(NFTA_RULE_TABLE, table);
   if (chain !== undefined) writer.attributeText(NFTA_RULE_CHAIN, chain);
-  let rules: CommentedRule[] = [];
-  ignoreErrors([...ABSENT, 'EPROTONOSUPPORT'], () => {
-    rules = withSocket(netns, socket => socket.list(writer, NEWRULE, readRule).flat(), NETLINK_NETFILTER);
-  });
-  return rules;
+  return askNft(netns, socket => socket.list(writer, NEWRULE, readRule).flat()) ?? [];
 }
 
 /** @throws NetError EBADMSG */
 export function readRule({ payload }: Message): CommentedRule[] {
   const attributes = readAttributes(payload, HEADER);
   const handle = attributes.get(NFTA_RULE_HANDLE);
-  const comment = commentIn(attributes.get(NFTA_RULE_USERDATA) ?? new Uint8Array());
-  if (comment === undefined || handle === undefined) return [];
+  const comment = commentIn(attributes.get(NFTA_RULE_USERDATA));
+  if (comment === undefined || handle?.length !== 8) return [];
   const chain = readText(attributes, NFTA_RULE_CHAIN) ?? '';
   return [{ chain, handle: Number(Buffer.from(handle).readBigUInt64BE()), comment }];
 }
 
+/**
+ * The elements with a comment of a set or map; none where that is absent.
+ * @throws NetError when the namespace cannot be entered, or the kernel does not answer
+ */
+export function commentedElements(
+  netns: string,
+  family: NftTableFamily,
+  table: string,
+  set: string,
+): CommentedElement[] {
+  const what = `list elements of ${set} of nftables table ${family} ${table}`;
+  const writer = netfilterRequest(GETSETELEM, FAMILIES[family], what);
+  writer.attributeText(NFTA_SET_ELEM_LIST_TABLE, table).attributeText(NFTA_SET_ELEM_LIST_SET, set);
+  return askNft(netns, socket => socket.list(writer, NEWSETELEM, readElements).flat()) ?? [];
+}
+
+/** @throws NetError EBADMSG */
+export function readElements({ payload }: Message): CommentedElement[] {
+  const list = readAttributes(payload, HEADER).get(NFTA_SET_ELEM_LIST_ELEMENTS);
+  const found: CommentedElement[] = [];
+  if (!list) return found;
+  eachAttribute(list, 0, (_, element) => {
+    const attributes = readAttributes(element);
+    const comment = commentIn(attributes.get(NFTA_SET_ELEM_USERDATA));
+    const key = readNested(attributes, NFTA_SET_ELEM_KEY).get(NFTA_DATA_VALUE);
+    const value = readNested(attributes, NFTA_SET_ELEM_DATA).get(NFTA_DATA_VALUE);
+    if (comment !== undefined && key) found.push({ key, value, comment });
+  });
+  return found;
+}
+
 /** Any program may have written the user data: an entry that leads out of it ends the search. */
-function commentIn(userData: Uint8Array): string | undefined {
+function commentIn(userData: Uint8Array | undefined): string | undefined {
+  if (!userData) return undefined;
   for (let at = 0; at + 2 <= userData.length; ) {
     const [type, length = 0] = userData.subarray(at, at + 2);
     const end = at + 2 + length;

@@ -34,6 +34,8 @@ const IFLA_OPERSTATE = 16;
 export const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
 const IFLA_NET_NS_FD = 28;
+const IFLA_EXT_MASK = 29;
+const RTEXT_FILTER_SKIP_STATS = 1 << 3;
 export const IFLA_INFO_KIND = 1;
 export const IFLA_INFO_DATA = 2;
 export const IFLA_INFO_SLAVE_KIND = 4;
@@ -105,7 +107,21 @@ export function linkHeader(
 
 /** All links of the namespace, by index. */
 export function listLinks(socket: NetlinkSocket): Link[] {
-  return socket.list(linkHeader(new MessageWriter(RTM_GETLINK, 0, 'list links'), 0), RTM_NEWLINK, readLink);
+  return socket.list(listRequest(), RTM_NEWLINK, readLink);
+}
+
+/** The links whose alias contains `part`, which is not empty. Of others no attribute is read: a node has one per pod. */
+export function listLinksByAlias(socket: NetlinkSocket, part: string): Link[] {
+  const isCandidate = ({ payload }: Message) =>
+    Buffer.from(payload.buffer, payload.byteOffset, payload.length).includes(part);
+  const candidates = socket.list(listRequest(), RTM_NEWLINK, readLink, isCandidate);
+  return candidates.filter(link => link.alias?.includes(part));
+}
+
+/** Without the counters of each link, which the kernel would sum up over its processors. */
+function listRequest(): MessageWriter {
+  const writer = linkHeader(new MessageWriter(RTM_GETLINK, 0, 'list links'), 0);
+  return writer.attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
 }
 
 /** The link with this name or index, undefined when there is none. */

@@ -2,7 +2,7 @@ import { applyNftScript } from '../../../net/nft/nft.ts';
 import { callTag } from '../../link/tag.ts';
 import { isV6 } from '../../result/types.ts';
 import type { RuleBackend } from '../../rules/backend.ts';
-import { TABLE, TaggedSets } from '../../rules/nft-elements.ts';
+import { TABLE, type TaggedSet, TaggedSets } from '../../rules/nft-elements.ts';
 import type { FirewallRules, GuardedDevice } from './config.ts';
 
 /*
@@ -10,9 +10,17 @@ import type { FirewallRules, GuardedDevice } from './config.ts';
  * when the pair is allowed, which for the policy "same-bridge" is the bridge with itself.
  */
 
-const PODS = new TaggedSets('inet', ['set pods4', 'set pods6']);
+const PODS: readonly TaggedSet[] = [
+  { name: 'pods4', key: ['ipv4_addr'] },
+  { name: 'pods6', key: ['ipv6_addr'] },
+];
+const pods = new TaggedSets('inet', PODS);
 /** A bridge has no tag, because several pods have it. */
-const ALL = new TaggedSets('inet', ['set pods4', 'set pods6', 'set shut_bridges', 'set open_pairs']);
+const all = new TaggedSets('inet', [
+  ...PODS,
+  { name: 'shut_bridges', key: ['ifname'] },
+  { name: 'open_pairs', key: ['ifname', 'ifname'] },
+]);
 
 const BASE = `
 add table inet ${TABLE}
@@ -39,18 +47,18 @@ function guardLines({ name, isShared }: GuardedDevice, policy: string, tag: stri
 export const nftFirewall: RuleBackend<FirewallRules> = {
   async add(call, { policy, addresses, guarded }) {
     const tag = callTag(call);
-    const pods = addresses.map(
+    const elements = addresses.map(
       one => `add element inet ${TABLE} ${isV6(one) ? 'pods6' : 'pods4'} { ${one} comment "${tag}" }`,
     );
     const guard = guarded ? guardLines(guarded, policy, tag) : [];
-    await applyNftScript(call.host.netns, [BASE, ...pods, ...guard, ''].join('\n'));
+    await applyNftScript(call.host.netns, [BASE, ...elements, ...guard, ''].join('\n'));
   },
 
   async check(call, { addresses }) {
-    const there = await PODS.keysOf(call);
+    const there = pods.keysOf(call);
     return addresses.filter(one => !there.includes(one));
   },
 
-  remove: call => ALL.remove(call),
-  gc: (call, valid) => ALL.gc(call, valid),
+  remove: call => all.remove(call),
+  gc: (call, valid) => all.gc(call, valid),
 };

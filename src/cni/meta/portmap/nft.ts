@@ -1,8 +1,8 @@
 import { messageOf } from '../../../base/errors.ts';
 import { canonicalAddress, type Family } from '../../../ip/address.ts';
 import { canonicalNetwork } from '../../../ip/prefix.ts';
-import { applyNft, applyNftScript, listNft, type NftObject } from '../../../net/nft/nft.ts';
-import { hasNftTable } from '../../../net/nft/presence.ts';
+import { commentedRules } from '../../../net/nft/comments.ts';
+import { applyNft, applyNftScript, type NftObject } from '../../../net/nft/nft.ts';
 import { callTag, staleTags } from '../../link/tag.ts';
 import { hostPart } from '../../result/types.ts';
 import type { RuleBackend } from '../../rules/backend.ts';
@@ -10,10 +10,10 @@ import {
   DSTNAT,
   deletionOf,
   type Element,
-  elementsIn,
   listElements,
   SRCNAT,
   TABLE,
+  type TaggedSet,
   tagIn,
 } from '../../rules/nft-elements.ts';
 import type { Call } from '../../skel/plugin.ts';
@@ -52,7 +52,22 @@ const mapsOf = ({ number }: Words) => ({
   anyMark: `hostmarks${number}`,
   atMark: `hostmarks${number}_at`,
 });
-const SETS = WORDS.flatMap(family => Object.values(mapsOf(family)));
+/** The maps of a family to the addresses of pods, on every address of the node and on one. */
+const targetsOf = (family: Words): { any: TaggedSet; at: TaggedSet } => {
+  const { any, at } = mapsOf(family);
+  const port = ['inet_proto', 'inet_service'] as const;
+  const value = [family.address, 'inet_service'] as const;
+  return { any: { name: any, key: port, value }, at: { name: at, key: [family.address, ...port], value } };
+};
+const TARGETS = WORDS.flatMap(family => Object.values(targetsOf(family)));
+/** To verdicts, by the same keys. */
+const MARKS = WORDS.flatMap((family): TaggedSet[] => {
+  const [{ any, at }, { anyMark, atMark }] = [targetsOf(family), mapsOf(family)];
+  return [
+    { name: anyMark, key: any.key },
+    { name: atMark, key: at.key },
+  ];
+});
 /** Longest part of a container's id in a comment, characters. */
 const OWNER_MAX = 64;
 const CONDITIONAL = 'hostports_if';
@@ -160,7 +175,7 @@ export const nftHostPorts: RuleBackend<HostPorts> = {
 
   async check(call, rules) {
     const tag = callTag(call);
-    const { elements, rules: handles } = await listOwned(call.host.netns, one => one === tag);
+    const { elements, rules: handles } = listOwned(call.host.netns, one => one === tag);
     const there = elements.flatMap(one => forwardingOf(one) ?? []);
     const families = familyPorts(rules);
     const isConditional = (ports: FamilyPorts) => ports.conditions !== '';
@@ -179,14 +194,13 @@ export const nftHostPorts: RuleBackend<HostPorts> = {
 
 /** Undefined for an element of a map of marks. */
 function forwardingOf({ key, value, comment }: Element): Forwarding | undefined {
-  const parts = (key as { concat?: unknown[] } | undefined)?.concat;
-  const [address, containerPort] = (value as { concat?: unknown[] } | undefined)?.concat ?? [];
-  if (!parts || address === undefined) return undefined;
-  const [protocol, port] = parts.slice(-2);
+  if (!value) return undefined;
+  const [protocol, port] = key.slice(-2);
+  const [address, containerPort] = value;
   return {
     protocol: String(protocol),
     hostPort: Number(port),
-    hostIp: parts.length === 3 ? String(parts[0]) : undefined,
+    hostIp: key.length === 3 ? String(key[0]) : undefined,
     address: String(address),
     containerPort: Number(containerPort),
     owner: `container ${comment.slice(tagIn(comment).length + 1)}`,
@@ -201,10 +215,9 @@ function forwardingOf({ key, value, comment }: Element): Forwarding | undefined 
 async function refuseTakenIn(netns: string, rules: HostPorts, where: 'own' | 'other'): Promise<void> {
   for (const { family, mappings, conditions } of familyPorts(rules)) {
     if (conditions !== '') continue;
-    const { any, at } = mapsOf(wordsOf(family));
+    const { any, at } = targetsOf(wordsOf(family));
     const searched = mappings.map(one => ((one.hostIp !== undefined) === (where === 'own') ? at : any));
-    const sets = [...new Set(searched)].map(name => `map ${name}` as const);
-    const elements = await listElements(netns, 'inet', sets);
+    const elements = listElements(netns, 'inet', [...new Set(searched)]);
     refuseTaken(
       mappings,
       elements.flatMap(one => forwardingOf(one) ?? []),
@@ -214,7 +227,7 @@ async function refuseTakenIn(netns: string, rules: HostPorts, where: 'own' | 'ot
 
 /** Removes the host ports of every tag that `wanted` accepts. */
 async function removeOwned(netns: string, wanted: (tag: string) => boolean): Promise<void> {
-  const { elements, rules } = await listOwned(netns, wanted);
+  const { elements, rules } = listOwned(netns, wanted);
   const commands = [
     ...rules.map(
       (handle): NftObject => ({
@@ -227,23 +240,16 @@ async function removeOwned(netns: string, wanted: (tag: string) => boolean): Pro
 }
 
 /** What the accepted tags have in the table: elements, and handles of the rules with conditions. */
-async function listOwned(
+function listOwned(
   netns: string,
   wanted: (tag: string) => boolean,
-): Promise<{ elements: Element[]; rules: number[] }> {
-  if (!hasNftTable(netns, 'inet', TABLE)) return { elements: [], rules: [] };
-  const objects = await listNft(netns, ['table', 'inet', TABLE]);
-  const elements = elementsIn(objects, SETS).filter(one => wanted(tagIn(one.comment)));
-  const rules = objects.flatMap(object => {
-    const { chain, comment, handle } = (object.rule ?? {}) as {
-      chain?: string;
-      comment?: string;
-      handle?: number;
-    };
-    const ours = chain === CONDITIONAL && comment !== undefined && wanted(tagIn(comment));
-    return ours && handle !== undefined ? [handle] : [];
-  });
-  return { elements, rules };
+): { elements: Element[]; rules: number[] } {
+  const isWanted = (comment: string) => wanted(tagIn(comment));
+  const rules = commentedRules(netns, 'inet', TABLE, CONDITIONAL).filter(one => isWanted(one.comment));
+  return {
+    elements: listElements(netns, 'inet', [...TARGETS, ...MARKS], isWanted),
+    rules: rules.map(one => one.handle),
+  };
 }
 
 /** Removes host ports of other tags that forward to an address of this pod: those pods no longer exist. */
@@ -251,10 +257,10 @@ export async function displaceNft(call: Call, { pod }: HostPorts): Promise<void>
   const { netns } = call.host;
   const tag = callTag(call);
   const addresses = [pod.v4, pod.v6].flatMap(cidr => (cidr ? canonicalAddress(hostPart(cidr)) : []));
-  const { elements } = await listOwned(netns, one => one !== tag);
-  const stale = elements
+  const stale = listElements(netns, 'inet', TARGETS)
     .filter(one => addresses.includes(forwardingOf(one)?.address ?? ''))
-    .map(one => tagIn(one.comment));
+    .map(one => tagIn(one.comment))
+    .filter(one => one !== tag);
   if (stale.length > 0) await removeOwned(netns, one => stale.includes(one));
 }
 
