@@ -223,6 +223,7 @@ t.test('no agent: `ripstop cleanup` completes what was recorded', { skip }, asyn
     `--conf-dir=${lab.scratch}/net.d`,
     `--calls-dir=${callsDir}`,
   ];
+  lab.node.must(['nft', 'add', 'table', 'inet', 'cni_plugins_masquerade']);
   const uninstalled = lab.node.must([process.execPath, main, 'cni', 'uninstall', '--rules', ...folders]);
   t.match(
     uninstalled,

@@ -46,7 +46,7 @@ const WALKS: Walk[] = [
         bandwidth: { ingressRate: 8e6, ingressBurst: 8e5, egressRate: 8e6, egressBurst: 8e5 },
       },
     }),
-    atLeast: 40,
+    atLeast: 35,
   },
   {
     what: 'flannel: its record, bridge, host-local',
