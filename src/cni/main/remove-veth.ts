@@ -1,4 +1,5 @@
-import { deleteLink } from '../../net/rtnetlink/links.ts';
+import { deleteLink, findLink, type Link } from '../../net/rtnetlink/links.ts';
+import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { validAttachments } from '../config/network.ts';
 import { releaseSteps } from '../delegate/addresses.ts';
 import { runAll, withNode, withPodIfExists } from '../link/netlink-pair.ts';
@@ -17,13 +18,26 @@ type Rules = readonly Pick<ExistingRules<unknown>, 'remove' | 'gc'>[];
 /** Removes rules, both ends of the pair and the addresses of the attachment. */
 export function removeVeth(call: Call, rules: Rules): Promise<void> {
   const tag = callTag(call);
-  return runAll([
-    ...rules.map(one => () => one.remove(call)),
-    ...releaseSteps(call, 'DEL', [
-      () => withPodIfExists(call, pod => deleteLink(pod, call.ifname)),
-      () => withNode(call, node => deleteTagged(node, tag)),
-    ]),
-  ]);
+  const removeLinks = () =>
+    withNode(call, node => {
+      let isRemoved = false;
+      return runAll([
+        () =>
+          withPodIfExists(call, pod => {
+            const isTagged = hasTaggedEnd(node, findLink(pod, call.ifname), tag);
+            isRemoved = deleteLink(pod, call.ifname) && isTagged;
+          }),
+        // Only where the pair was not found from the pod: the list has a link for each pod of the node.
+        () => isRemoved || deleteTagged(node, tag),
+      ]);
+    });
+  return runAll([...rules.map(one => () => one.remove(call)), ...releaseSteps(call, 'DEL', [removeLinks])]);
+}
+
+/** Whether the node's end of a pod's veth, which the kernel deletes with it, has this tag. */
+function hasTaggedEnd(node: NetlinkSocket, link: Link | undefined, tag: string): boolean {
+  const isVeth = link?.kind === 'veth' && link.parent !== undefined;
+  return isVeth && findLink(node, link.parent)?.alias === tag;
 }
 
 /** Removes the same of all attachments of the network that are not valid. */
