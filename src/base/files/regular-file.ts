@@ -5,10 +5,10 @@ import {
   openSync,
   readFileSync,
   type Stats,
+  stat,
   statSync,
   writeSync,
 } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import { RipstopError } from '../errors.ts';
 
 /*
@@ -90,12 +90,12 @@ export async function fileSystemAnswers(path: string, limitMs = ANSWER_MS): Prom
 }
 
 function ask(path: string): Promise<void> {
-  const answer = stat(path)
-    .then(
-      () => {},
-      () => {},
-    )
-    .finally(() => asked.delete(path));
+  const answer = new Promise<void>(resolve => {
+    stat(path, () => {
+      asked.delete(path);
+      resolve();
+    });
+  });
   asked.set(path, answer);
   return answer;
 }

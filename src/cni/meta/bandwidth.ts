@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { integer, withDefault } from '../../base/schema.ts';
 import {
   changeLink,
@@ -25,6 +24,7 @@ import { runtimeConfig } from '../config/runtime.ts';
 import { failCheck } from '../link/checks.ts';
 import { interfaceEntry } from '../link/interface.ts';
 import { type NetlinkPair, withNode, withNodeAndPod } from '../link/netlink-pair.ts';
+import { sha512 } from '../link/sha512.ts';
 import { callTag, staleTags } from '../link/tag.ts';
 import type { Interface, Result } from '../result/types.ts';
 import { CniError, CODE, refuse } from '../skel/errors.ts';
@@ -84,24 +84,22 @@ function readLimits(call: Call): Limits {
   };
 }
 
-const digest = (text: string) => createHash('sha512').update(text).digest('hex');
-
 /** Beginning of the names of a network's devices. */
-const ifbPrefix = (network: string) => `bwp${digest(network).slice(0, 3)}`;
+const ifbPrefix = (network: string) => `bwp${sha512(network).slice(0, 3)}`;
 
 /**
  * Name of a shaping device by interface: while it is made, and for good where the container has another one. It names the
  * network, so that GC finds what a crash has left.
  */
 function nameOf(network: string, containerId: string, ifname: string): string {
-  return `${ifbPrefix(network)}${digest(`${network}\0${containerId}\0${ifname}`)}`.slice(0, IFB_NAME_LENGTH);
+  return `${ifbPrefix(network)}${sha512(`${network}\0${containerId}\0${ifname}`)}`.slice(0, IFB_NAME_LENGTH);
 }
 
 const ifbName = (call: Call) => nameOf(call.name, call.containerId, call.ifname);
 
 /** The reference plugin's name, which is one per container. The first interface has it, so that either plugin finds the device. */
 function sharedIfbName(call: Call): string {
-  return `bwp${digest(call.name + call.containerId)}`.slice(0, IFB_NAME_LENGTH);
+  return `bwp${sha512(call.name + call.containerId)}`.slice(0, IFB_NAME_LENGTH);
 }
 
 /** The attachment's shaping device. One without an alias is the reference's, of the container's only interface. */

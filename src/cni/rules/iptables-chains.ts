@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { Family } from '../../ip/address.ts';
 import { withFlock } from '../../net/file-lock.ts';
 import {
@@ -11,6 +10,7 @@ import {
 } from '../../net/iptables.ts';
 import { splitRule } from '../../net/iptables-words.ts';
 import type { Attachment } from '../config/network.ts';
+import { sha512 } from '../link/sha512.ts';
 import type { Call } from '../skel/plugin.ts';
 
 /*
@@ -76,8 +76,8 @@ export class PodChains {
   }
 
   nameOf(network: string, containerId: string): string {
-    const hash = createHash('sha512').update(network + containerId);
-    return this.#prefix + hash.digest('hex').slice(0, NAME_MAX - this.#prefix.length);
+    const hash = sha512(network + containerId);
+    return this.#prefix + hash.slice(0, NAME_MAX - this.#prefix.length);
   }
 
   /** The match that carries the attachment's comment, as iptables-save writes it. */

@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import { canonicalNetwork } from '../../ip/prefix.ts';
 import { applyNftScript } from '../../net/nft/nft.ts';
+import { sha512 } from '../link/sha512.ts';
 import { type AssignedAddress, hostPart, isV6 } from '../result/types.ts';
 import type { RuleBackend } from './backend.ts';
 import { MASQUERADE_TABLE, SRCNAT } from './nft-elements.ts';
@@ -27,7 +27,7 @@ add rule ${TABLE} postrouting ip6 daddr ff00::/8 return
 add rule ${TABLE} postrouting goto masq_checks
 `;
 
-const hash = (text: string) => createHash('sha512').update(text).digest('hex').slice(0, 16);
+const hash = (text: string) => sha512(text).slice(0, 16);
 
 /** Beginning of the comments of a network. */
 const networkPart = (network: string) => `${hash(network)}-`;
@@ -36,10 +36,19 @@ const networkPart = (network: string) => `${hash(network)}-`;
 const attachmentPart = (network: string, containerId: string, ifname: string) =>
   `${networkPart(network)}${hash(`${ifname}:${containerId}`)}`;
 
+/** Accepts comments with a beginning, whose hashes are computed only where there is a comment. */
+function beginningWith(compute: () => string): (comment: string) => boolean {
+  let beginning: string | undefined;
+  return comment => {
+    beginning ??= compute();
+    return comment.startsWith(beginning);
+  };
+}
+
 type Named = Readonly<{ name: string; containerId: string; ifname: string }>;
 
 /** The whole comment, which the reference's GC compares. */
-export function masqueradeComment({ name, containerId, ifname }: Named): string {
+function masqueradeComment({ name, containerId, ifname }: Named): string {
   const shown = `net: ${name}, if: ${ifname.replaceAll('"', '')}, id: ${containerId}`;
   return `${attachmentPart(name, containerId, ifname)}, ${shown}`.slice(0, COMMENT_MAX);
 }
@@ -57,13 +66,13 @@ export const nftMasquerade: RuleBackend<readonly AssignedAddress[]> = {
   },
 
   async remove({ host, name, containerId, ifname }) {
-    const own = attachmentPart(name, containerId, ifname);
-    await removeRules(host.netns, CHAINS, comment => comment.startsWith(own));
+    const isOwn = beginningWith(() => attachmentPart(name, containerId, ifname));
+    await removeRules(host.netns, CHAINS, isOwn);
   },
 
   async check({ host, name, containerId, ifname }, ips) {
-    const own = attachmentPart(name, containerId, ifname);
-    const count = countRules(host.netns, CHAINS, comment => comment.startsWith(own));
+    const isOwn = beginningWith(() => attachmentPart(name, containerId, ifname));
+    const count = countRules(host.netns, CHAINS, isOwn);
     return count >= ips.length ? [] : ips.map(one => one.address);
   },
 

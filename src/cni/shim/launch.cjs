@@ -4,17 +4,17 @@
 // own modules, so that those which take long to load are loaded at their first use.
 'use strict';
 const { existsSync, readFileSync, renameSync, writeFileSync } = require('node:fs');
-const { setFlagsFromString } = require('node:v8');
 const { Script } = require('node:vm');
 
 const bundle = `${__dirname}/plugins.cjs`;
 const cache = `${__dirname}/plugins-${process.version}-${process.arch}.cache`;
 
-const SLOW = /^node:(child_process|crypto|module|net|timers\/promises|util)$/;
+const SLOW = /^(node:(child_process|crypto|fs\/promises|net|timers\/promises|util)|re2js)$/;
 
 /** A module, or what stands for a slow one: its members are those of the module, which the first one loads. Not for `import()`. */
 function requireLate(name) {
-  return SLOW.test(name) ? new Proxy({}, { get: (_, member) => require(name)[member] }) : require(name);
+  const file = name === 're2js' ? './re2js.cjs' : name;
+  return SLOW.test(name) ? new Proxy({}, { get: (_, member) => require(file)[member] }) : require(file);
 }
 
 function load(cachedData) {
@@ -36,6 +36,7 @@ function readCache() {
 }
 
 async function writeCache() {
+  const { setFlagsFromString } = require('node:v8');
   // Every function is compiled, not only those that have been run here. A cache fits the flags with which it is written.
   setFlagsFromString('--no-lazy');
   const { script, plugins } = load(undefined);

@@ -4,6 +4,7 @@ import { flag, listOf, required, text, withDefault } from '../../../src/base/sch
 import { passthroughObject, readIgnoringUnknown } from '../../../src/cni/config/ignore-unknown.ts';
 import { readCniArgs } from '../../../src/cni/config/runtime.ts';
 import { sha256 } from '../../../src/cni/link/sha256.ts';
+import { sha512 } from '../../../src/cni/link/sha512.ts';
 import { networkTag, staleTags, tagOf } from '../../../src/cni/link/tag.ts';
 import { readConfig as readRipstop } from '../../../src/cni/main/ripstop/config.ts';
 import { parseSubnetEnv } from '../../../src/cni/meta/flannel/subnet-env.ts';
@@ -131,15 +132,17 @@ t.test('tags: fit into a comment of nftables, tell networks and attachments apar
   t.end();
 });
 
-t.test('the digest is that of node:crypto, for every length around the ends of blocks', t => {
+t.test('digests are those of node:crypto, for every length around the ends of blocks', t => {
   const random = seeded(t, 11);
-  const expected = (text: string) => createHash('sha256').update(text).digest('hex');
+  const expected = (name: string, text: string) => createHash(name).update(text).digest('hex');
   const texts = ['', 'abc', 'net', 'ü\0𝄞', 'a'.repeat(5000)];
-  for (let length = 1; length < 200; length++) {
+  for (let length = 1; length < 300; length++) {
     texts.push(String.fromCharCode(...Array.from({ length }, () => random.between(0, 0x7ff))));
   }
   t.strictSame(
-    texts.filter(text => sha256(text) !== expected(text)),
+    texts.filter(
+      text => sha256(text) !== expected('sha256', text) || sha512(text) !== expected('sha512', text),
+    ),
     [],
   );
   t.end();
