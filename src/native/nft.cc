@@ -76,8 +76,8 @@ Context* Create(const Library* nft, int kind) {
 thread_local Context* kept[kKinds];
 
 // Keeps signals from the thread while a transaction runs. libnftables waits for the kernel's answers in select(), and takes a
-// signal there (SIGCHLD of a process that the agent has started) for a failure although the transaction is complete: whoever
-// repeated it would find an element deleted or made already.
+// signal there (SIGCHLD of a process that the agent has started) for a failure although the transaction is complete. A
+// repetition would find its elements deleted or made already.
 class SignalsBlocked {
  public:
   SignalsBlocked() {

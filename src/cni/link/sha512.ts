@@ -11,7 +11,7 @@ const ROUNDS = 80;
 /** Numbers of 64 bits, each as its upper and its lower 32 bits. */
 function words(digits: string): Int32Array {
   const halves = digits.match(/[0-9a-f]{8}/g) ?? [];
-  return Int32Array.from(halves, half => Number.parseInt(half, 16));
+  return Int32Array.from(halves, one => Number.parseInt(one, 16));
 }
 
 /** The first 64 bits of the fractional parts of the cube roots of the first 80 prime numbers. */
@@ -52,6 +52,9 @@ function padded(message: Uint8Array): DataView {
 /** The lower half of a number rotated to the right by less than 32 bits; with the halves exchanged, the upper one. */
 const rotate = (upper: number, lower: number, by: number) => (lower >>> by) | (upper << (32 - by));
 
+/** Half of a number, by its index in a list that is long enough. */
+const half = (halves: Int32Array, index: number) => halves[index] ?? 0;
+
 const carry = (sum: number) => Math.floor(sum / 2 ** 32);
 
 /** The message schedule of the block at `at`. */
@@ -59,14 +62,14 @@ function schedule(view: DataView, at: number): Int32Array {
   const words = new Int32Array(2 * ROUNDS);
   for (let i = 0; i < 32; i++) words[i] = view.getInt32(at + 4 * i);
   for (let i = 32; i < words.length; i += 2) {
-    const [lateH, lateL] = [words[i - 4]!, words[i - 3]!];
-    const [earlyH, earlyL] = [words[i - 30]!, words[i - 29]!];
+    const [lateH, lateL] = [half(words, i - 4), half(words, i - 3)];
+    const [earlyH, earlyL] = [half(words, i - 30), half(words, i - 29)];
     const sigma1L = rotate(lateH, lateL, 19) ^ rotate(lateL, lateH, 29) ^ rotate(lateH, lateL, 6);
     const sigma1H = rotate(lateL, lateH, 19) ^ rotate(lateH, lateL, 29) ^ (lateH >>> 6);
     const sigma0L = rotate(earlyH, earlyL, 1) ^ rotate(earlyH, earlyL, 8) ^ rotate(earlyH, earlyL, 7);
     const sigma0H = rotate(earlyL, earlyH, 1) ^ rotate(earlyL, earlyH, 8) ^ (earlyH >>> 7);
-    const sum = (sigma1L >>> 0) + (words[i - 13]! >>> 0) + (sigma0L >>> 0) + (words[i - 31]! >>> 0);
-    words[i] = sigma1H + words[i - 14]! + sigma0H + words[i - 32]! + carry(sum);
+    const sum = (sigma1L >>> 0) + (half(words, i - 13) >>> 0) + (sigma0L >>> 0) + (half(words, i - 31) >>> 0);
+    words[i] = sigma1H + half(words, i - 14) + sigma0H + half(words, i - 32) + carry(sum);
     words[i + 1] = sum;
   }
   return words;
@@ -74,34 +77,34 @@ function schedule(view: DataView, at: number): Int32Array {
 
 /** One round. `state` has the numbers a to h; `i` is the index of the round's number in the schedule and in the constants. */
 function step(state: Int32Array, schedule: Int32Array, i: number): void {
-  const aH = state[0]!;
-  const aL = state[1]!;
-  const bH = state[2]!;
-  const bL = state[3]!;
-  const cH = state[4]!;
-  const cL = state[5]!;
-  const eH = state[8]!;
-  const eL = state[9]!;
-  const fH = state[10]!;
-  const fL = state[11]!;
-  const gH = state[12]!;
-  const gL = state[13]!;
-  const hH = state[14]!;
-  const hL = state[15]!;
+  const aH = half(state, 0);
+  const aL = half(state, 1);
+  const bH = half(state, 2);
+  const bL = half(state, 3);
+  const cH = half(state, 4);
+  const cL = half(state, 5);
+  const eH = half(state, 8);
+  const eL = half(state, 9);
+  const fH = half(state, 10);
+  const fL = half(state, 11);
+  const gH = half(state, 12);
+  const gL = half(state, 13);
+  const hH = half(state, 14);
+  const hL = half(state, 15);
   const sum1L = rotate(eH, eL, 14) ^ rotate(eH, eL, 18) ^ rotate(eL, eH, 9);
   const sum1H = rotate(eL, eH, 14) ^ rotate(eL, eH, 18) ^ rotate(eH, eL, 9);
   const choiceL = (eL & fL) ^ (~eL & gL);
   const choiceH = (eH & fH) ^ (~eH & gH);
-  const added = (schedule[i + 1]! >>> 0) + (CONSTANTS[i + 1]! >>> 0);
+  const added = (half(schedule, i + 1) >>> 0) + (half(CONSTANTS, i + 1) >>> 0);
   const firstL = (hL >>> 0) + (sum1L >>> 0) + (choiceL >>> 0) + added;
-  const firstH = hH + sum1H + choiceH + schedule[i]! + CONSTANTS[i]! + carry(firstL);
+  const firstH = hH + sum1H + choiceH + half(schedule, i) + half(CONSTANTS, i) + carry(firstL);
   const sum0L = rotate(aH, aL, 28) ^ rotate(aL, aH, 2) ^ rotate(aL, aH, 7);
   const sum0H = rotate(aL, aH, 28) ^ rotate(aH, aL, 2) ^ rotate(aH, aL, 7);
   const majorityL = (aL & bL) ^ (aL & cL) ^ (bL & cL);
   const majorityH = (aH & bH) ^ (aH & cH) ^ (bH & cH);
   state.copyWithin(2, 0, 14);
-  const newE = (state[9]! >>> 0) + (firstL >>> 0);
-  state[8] = state[8]! + firstH + carry(newE);
+  const newE = (half(state, 9) >>> 0) + (firstL >>> 0);
+  state[8] = half(state, 8) + firstH + carry(newE);
   state[9] = newE;
   const newA = (firstL >>> 0) + (sum0L >>> 0) + (majorityL >>> 0);
   state[0] = firstH + sum0H + majorityH + carry(newA);
@@ -117,10 +120,10 @@ export function sha512(text: string): string {
     const words = schedule(view, at);
     for (let i = 0; i < words.length; i += 2) step(state, words, i);
     for (let i = 0; i < total.length; i += 2) {
-      const sum = (total[i + 1]! >>> 0) + (state[i + 1]! >>> 0);
-      total[i] = total[i]! + state[i]! + carry(sum);
+      const sum = (half(total, i + 1) >>> 0) + (half(state, i + 1) >>> 0);
+      total[i] = half(total, i) + half(state, i) + carry(sum);
       total[i + 1] = sum;
     }
   }
-  return Array.from(total, half => (half >>> 0).toString(16).padStart(8, '0')).join('');
+  return Array.from(total, one => (one >>> 0).toString(16).padStart(8, '0')).join('');
 }

@@ -57,9 +57,11 @@ const PROTOCOLS = new Map([
   [136, 'udplite'],
 ]);
 
+/** @param bytes as many as the part has */
 function wordOf(part: Part, bytes: Uint8Array): string | number {
-  if (part === 'inet_proto') return PROTOCOLS.get(bytes[0]!) ?? bytes[0]!;
-  if (part === 'inet_service') return (bytes[0]! << 8) | bytes[1]!;
+  const [first = 0, second = 0] = bytes;
+  if (part === 'inet_proto') return PROTOCOLS.get(first) ?? first;
+  if (part === 'inet_service') return (first << 8) | second;
   if (part === 'ifname') return Buffer.from(bytes).toString().replace(/\0.*$/s, '');
   return addressText(bytes);
 }
