@@ -215,6 +215,10 @@ export class DataPlane {
       this.#descriptors.push(...opened);
       this.#opened = { deviceName: device.name, offloads, senders };
       this.#kernelCounters = counters;
+      const { family } = requireAddress(this.#options.address);
+      this.taps.onReportHeaders = isOn => {
+        for (const fd of receivers) native.udpReportHeaders(fd, family, isOn ? 1 : 0);
+      };
       log.info({ device: device.name, offloads }, `offloads ${describeOffloads(offloads)}`);
     } catch (error) {
       for (const fd of opened) native.closeFd(fd);

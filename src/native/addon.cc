@@ -20,6 +20,7 @@ namespace ripstop {
   X(udpMemory, UdpMemory)           \
   X(udpPort, UdpPort)               \
   X(udpIgnorePathMtu, UdpIgnorePathMtu) \
+  X(udpReportHeaders, UdpReportHeaders) \
   X(udpPathMtu, UdpPathMtu)         \
   X(udpReceive, UdpReceive)         \
   X(udpSend, UdpSend)               \
@@ -68,6 +69,7 @@ namespace ripstop {
   X(descriptor, ERROR, kError)                   \
   X(descriptor, L3, kL3)                         \
   X(descriptor, FLOW, kFlow)                     \
+  X(descriptor, PLACES, kPlaces)                 \
   X(descriptor, STRIDE, kStride)                 \
   X(descriptor, HEADROOM, kHeadroom)             \
   X(descriptor, FRAME_MAX, kFrameMax)            \
@@ -82,6 +84,8 @@ namespace ripstop {
   X(source, PORT, kSourcePort)                   \
   X(source, TRUNCATED, kSourceTruncated)         \
   X(source, BYTES, kSourceBytes)                 \
+  X(source, HOP_LIMIT, kSourceHopLimit)          \
+  X(source, FLOW_INFO, kSourceFlowInfo)          \
   X(source, STRIDE, kSourceStride)               \
   X(verdict, PENDING, kPending)                  \
   X(verdict, FORWARD, kForward)                  \

@@ -24,6 +24,7 @@ enum Descriptor : int {
   kFlow = 12,
   kFirstMessage = 13,  // scratch of udpSend
   kLastMessage = 14,
+  kPlaces = 15,  // egress: where its datagrams are in their messages, see udp-send.cc
   kStride = 16,
 };
 
@@ -53,7 +54,9 @@ enum SourceField : int {
   kSourcePort = 4,
   kSourceTruncated = 5,
   kSourceBytes = 6,
-  kSourceStride = 8,
+  kSourceHopLimit = 7,  // -1: not known
+  kSourceFlowInfo = 8,
+  kSourceStride = 10,
 };
 
 // What a send or a write did, for the counters: added to, never cleared, by the native side.

@@ -88,6 +88,8 @@ export interface Native {
   ): number;
   /** Keeps DF and ignores path MTUs that ICMP reported. 0 or -errno. */
   udpIgnorePathMtu(fd: number, family: 4 | 6): number;
+  /** Switches on and off that `udpReceive` fills SOURCE_HOP_LIMIT and SOURCE_FLOW_INFO. 0 or -errno. */
+  udpReportHeaders(fd: number, family: 4 | 6, isOn: number): number;
   /** Path MTU that the kernel has recorded towards an address, bytes of IP, or -errno. */
   udpPathMtu(netns: string, address: Uint8Array): number;
 

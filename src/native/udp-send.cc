@@ -51,6 +51,13 @@ void WritePrefix(uint8_t* prefix, const int32_t* record, uint32_t size, uint8_t 
   prefix[7] = remote;
 }
 
+// Where the datagrams of a frame are in their messages, for captures: the kernel numbers the datagrams of a message in the
+// identification of IPv4. -1: they went one by one. Otherwise four numbers of seven bits: place of the first datagram, datagrams
+// in its message less one, datagrams in each further message less one, place of the last datagram.
+constexpr int kPlaceBits = 7;
+constexpr int32_t kPlaceMask = (1 << kPlaceBits) - 1;
+static_assert(kSegmentsMax <= kPlaceMask + 1, "a place has seven bits");
+
 struct Message {
   int32_t peer;
   int32_t socket;
@@ -115,6 +122,7 @@ class Sender {
     const uint8_t gso_type = static_cast<uint8_t>(descriptor[kOffload] >> 8) & static_cast<uint8_t>(~kGsoEcn);
     descriptor[kFirstMessage] = -1;
     descriptor[kSegments] = 0;
+    descriptor[kPlaces] = 0;
     // The peer completes the partial inner checksum itself, so the payload is not summed here.
     const bool agreed = record[kPeerRemoteChecksum] != 0 && prefix == kPrefixMax;
     const uint8_t remote = agreed ? RemoteChecksum(descriptor) : 0;
@@ -137,13 +145,16 @@ class Sender {
                            static_cast<uint32_t>(descriptor[kCsumStart])};
     SegmentPlan plan;
     if (!PlanSegments(packet, &plan)) return Refuse(descriptor, kEgressMalformed, 0);
+    // At its begin rather than within: then a message of this frame ends only where the next datagram does not fit.
+    const size_t block = (prefix + plan.header + 15) & ~15u;
+    if (arena_used_ + plan.count * block > kArena) Flush();
     for (uint32_t i = 0; i < plan.count; i++) {
       if (arena_used_ + prefix + plan.header > kArena) Flush();
       uint8_t* header = arena_ + arena_used_;
       WritePrefix(header, record, prefix, remote);
       uint32_t payload;
       const uint8_t* bytes = MakeSegment(plan, i, header + prefix, &payload, remote != 0);
-      arena_used_ += (prefix + plan.header + 15) & ~15u;
+      arena_used_ += block;
       const iovec pair[2] = {{header, prefix + plan.header}, {const_cast<uint8_t*>(bytes), payload}};
       Append(index, pair, 2, prefix + plan.header + payload);
     }
@@ -223,9 +234,24 @@ class Sender {
     message.bytes += size;
     message.datagrams++;
     if (size < message.size) message.closed = true;
-    if (descriptor[kFirstMessage] < 0) descriptor[kFirstMessage] = base_ + slot;
-    descriptor[kLastMessage] = base_ + slot;
+    NotePlace(descriptor, base_ + slot, static_cast<int32_t>(message.datagrams) - 1, size == message.size);
     descriptor[kSegments]++;
+  }
+
+  // Notes the message of the next datagram of a frame, and its place there. `full`: its size is that of the message, so that
+  // it tells how many fit.
+  void NotePlace(int32_t* descriptor, int32_t message, int32_t place, bool full) {
+    int32_t& places = descriptor[kPlaces];
+    if (descriptor[kFirstMessage] < 0) {
+      descriptor[kFirstMessage] = message;
+      places = place;
+    } else if (places >= 0) {
+      constexpr int32_t further = kPlaceMask << 2 * kPlaceBits;
+      if (descriptor[kFirstMessage] == message) places += 1 << kPlaceBits;
+      else if (full) places = (places & ~further) | std::max(places & further, place << 2 * kPlaceBits);
+    }
+    if (places >= 0) places = (places & ~(kPlaceMask << 3 * kPlaceBits)) | place << 3 * kPlaceBits;
+    descriptor[kLastMessage] = message;
   }
 
   // The last socket lets routers fragment. UDP_SEGMENT refuses what must be fragmented: its datagrams travel alone.
@@ -285,19 +311,23 @@ class Sender {
     // Where no datagram passes alone either, the offload is not to blame: before Linux 6.13 a path that shrank is
     // EINVAL.
     if (taken > 0) stats_[kStatFallbacks]++;
+    for (size_t i = 0; i < count_; i++)
+      if (IsIn(table_ + i * kStride, slot)) table_[i * kStride + kPlaces] = -1;
     if (failed) Fail(slot, failed);
   }
 
-  void Fail(uint32_t slot, int error) {
+  // Whether a frame has datagrams in an open message.
+  bool IsIn(const int32_t* descriptor, uint32_t slot) const {
     const int32_t message = base_ + static_cast<int32_t>(slot);
-    for (size_t i = 0; i < count_; i++) {
-      int32_t* descriptor = table_ + i * kStride;
-      if (descriptor[kVerdict] != kForward || descriptor[kFirstMessage] < 0) continue;
-      if (descriptor[kFirstMessage] != message && descriptor[kLastMessage] != message &&
-          messages_[slot].owner != static_cast<int32_t>(i))
-        continue;
-      Refuse(descriptor, error == EMSGSIZE ? kTooBig : kSendFailed, error);
-    }
+    if (descriptor[kVerdict] != kForward || descriptor[kFirstMessage] < 0) return false;
+    return descriptor[kFirstMessage] == message || descriptor[kLastMessage] == message ||
+           table_ + messages_[slot].owner * kStride == descriptor;
+  }
+
+  void Fail(uint32_t slot, int error) {
+    for (size_t i = 0; i < count_; i++)
+      if (IsIn(table_ + i * kStride, slot))
+        Refuse(table_ + i * kStride, error == EMSGSIZE ? kTooBig : kSendFailed, error);
   }
 
   const int32_t* sockets_;

@@ -81,6 +81,26 @@ cmsghdr* NextControl(const msghdr* header, cmsghdr* item) {
 #pragma GCC diagnostic pop
 }
 
+// linux/in6.h, which cannot be included together with netinet/in.h.
+constexpr int kIpv6FlowInfo = 11;
+// Traffic class and flow label are the low 28 bits of the first word of an IPv6 header (RFC 8200 section 3).
+constexpr int kTrafficClassShift = 20;
+
+// Takes over a header field that the kernel reports (udpReportHeaders). A flow info of 0 is not reported.
+void ReadHeader(const cmsghdr* item, int32_t* source) {
+  int32_t value = 0;
+  if (item->cmsg_level == IPPROTO_IP && item->cmsg_type == IP_TOS) {
+    source[kSourceFlowInfo] = *CMSG_DATA(item) << kTrafficClassShift;
+  } else if ((item->cmsg_level == IPPROTO_IP && item->cmsg_type == IP_TTL) ||
+             (item->cmsg_level == IPPROTO_IPV6 && item->cmsg_type == IPV6_HOPLIMIT)) {
+    memcpy(&value, CMSG_DATA(item), sizeof value);
+    source[kSourceHopLimit] = value;
+  } else if (item->cmsg_level == IPPROTO_IPV6 && item->cmsg_type == kIpv6FlowInfo) {
+    memcpy(&value, CMSG_DATA(item), sizeof value);
+    source[kSourceFlowInfo] = static_cast<int32_t>(ntohl(static_cast<uint32_t>(value)));
+  }
+}
+
 }  // namespace
 
 // What one recvmmsg fills.
@@ -89,7 +109,7 @@ class Receiver {
   mmsghdr messages[kMessagesMax];
   iovec pieces[kMessagesMax];
   sockaddr_storage names[kMessagesMax];
-  alignas(cmsghdr) uint8_t controls[kMessagesMax][64];
+  alignas(cmsghdr) uint8_t controls[kMessagesMax][128];
 };
 
 // udpOpen(netns, address, port, flags, bufferBytes) -> fd
@@ -173,6 +193,21 @@ napi_value UdpIgnorePathMtu(napi_env env, napi_callback_info info) {
   return call.Number(SetDiscovery(fd, family == 6, IP_PMTUDISC_PROBE) ? 0 : -errno);
 }
 
+// udpReportHeaders(fd, family, isOn) -> 0 or -errno. From then on the kernel hands over hop limit, traffic class and flow label of
+// each message, also of those that wait already: it reads them when the message is received. Syscall: setsockopt.
+napi_value UdpReportHeaders(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  const int fd = call.Fd(0);
+  const int family = call.Int(1, 4, 6);
+  const int on = call.Int(2, 0, 1);
+  call.Require(family != 5, 1, "4 or 6");
+  if (!call.ok()) return nullptr;
+  const bool is_set = family == 6 ? SetOption(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, on) &&
+                                        SetOption(fd, IPPROTO_IPV6, kIpv6FlowInfo, on)
+                                  : SetOption(fd, IPPROTO_IP, IP_RECVTTL, on) && SetOption(fd, IPPROTO_IP, IP_RECVTOS, on);
+  return call.Number(is_set ? 0 : -errno);
+}
+
 // udpPathMtu(netns, address) -> path MTU that the kernel has recorded towards `address`, bytes of IP, or -errno
 // Syscalls: setns, socket, connect, getsockopt(IP_MTU).
 napi_value UdpPathMtu(napi_env env, napi_callback_info info) {
@@ -252,10 +287,15 @@ napi_value UdpReceive(napi_env env, napi_callback_info info) {
     const uint32_t bytes = scratch.messages[i].msg_len;
     source[kSourcePort] = FromSockaddr(scratch.names[i], source + kSourceAddress);
     source[kSourceTruncated] = (header.msg_flags & MSG_TRUNC) ? 1 : 0;
+    source[kSourceHopLimit] = -1;
+    source[kSourceFlowInfo] = 0;
     uint32_t stride = bytes;
     for (cmsghdr* item = CMSG_FIRSTHDR(&header); item; item = NextControl(&header, item)) {
+      if (item->cmsg_level != IPPROTO_UDP || item->cmsg_type != UDP_GRO) {
+        ReadHeader(item, source);
+        continue;
+      }
       int size;
-      if (item->cmsg_level != IPPROTO_UDP || item->cmsg_type != UDP_GRO) continue;
       memcpy(&size, CMSG_DATA(item), sizeof size);
       if (size > 0) stride = static_cast<uint32_t>(size);
     }

@@ -6,6 +6,7 @@ import { FlightRecorder } from '../../capture/recorder/flight-recorder.ts';
 import { DataPlane } from '../../dataplane/dataplane.ts';
 import type { Peer } from '../../dataplane/descriptor/peer.ts';
 import { requirePrefix } from '../../ip/prefix.ts';
+import { outerFieldsTo } from '../../net/next-hop.ts';
 import { changeLink, deleteLink, findLink, type Link } from '../../net/rtnetlink/links.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import type { Settings } from '../config/settings.ts';
@@ -66,7 +67,7 @@ export class Carrier {
     this.#options = options;
     this.#acceptsPartial = acceptsPartial;
     this.#peers = peers;
-    this.capture = new CaptureHub(plane.taps);
+    this.capture = new CaptureHub(plane.taps, address => outerFieldsTo(options.socket, address));
     this.flows = new FlowMonitor(plane.taps, options.plan.device);
     if (options.settings.flowTable) this.flows.keep();
     if (options.settings.recorder !== 'off') this.recorder = new FlightRecorder(plane.taps);

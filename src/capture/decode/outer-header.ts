@@ -3,31 +3,95 @@ import { remoteChecksumHeader } from '../../../encap/vxlan.ts';
 import { formatIp, viewOf } from '../../../encap/wire/addresses.ts';
 import { NEEDS_CHECKSUM } from '../../../encap/wire/vnet-hdr.ts';
 import { addressBytes } from '../../ip/address.ts';
+import { macBytes } from '../../ip/mac.ts';
 import { type CaptureContext, encapsulationOf, ownAddress } from '../live/context.ts';
 import type { CaptureRecord, GsoFields } from '../live/record.ts';
 import type { Slice } from './segments.ts';
 
-/** The outer Ethernet header is unknown and written as zeros, as in a capture of `lo`. */
+/** MAC addresses that are not known are written as zeros, as in a capture of `lo`. */
 const NO_MAC = new Uint8Array(6);
-const NO_LINK = { source: NO_MAC, destination: NO_MAC };
+/** A place in DESC_PLACES. */
+const PLACE_BITS = 7;
+const PLACE_MASK = (1 << PLACE_BITS) - 1;
+/** Traffic class and flow label in SOURCE_FLOW_INFO. */
+const TRAFFIC_CLASS_SHIFT = 20;
+const TRAFFIC_CLASS_MASK = 0xff;
+const FLOW_LABEL_MASK = 0xfffff;
 /** Maximum UDP payload of one outer packet, over either address family. */
 const PAYLOAD_MAX = 65535 - 48;
 
 /**
- * The datagram of a record as it was on the underlay, with reconstructed outer headers: the kernel writes and reads them.
- * Undefined if the record has no peer or address, or if the payload does not fit one datagram.
+ * The datagram of a record as it was on the underlay, with reconstructed outer headers: the kernel writes and reads them. What
+ * is not known has a default; `unknownFields` names it. Undefined if the record has no peer or address, or if the payload does
+ * not fit one datagram.
  * @param frame egress: a frame or a segment of it; ingress: the UDP payload
+ * @param part number of the segment, from 0, and how many there are
  */
 export function synthesizeOuter(
   record: CaptureRecord,
   frame: Slice,
   context: CaptureContext,
+  part = { index: 0, count: 1 },
 ): Slice | undefined {
   const ends = endsOf(record, context);
   if (!ends) return undefined;
+  const { link, places, flowInfo } = record;
+  const isOut = record.direction === 'egress';
+  const header = isOut ? egressHeader(record, context).header : new Uint8Array(0);
+  const macs = { source: macOf(link?.sourceMac), destination: macOf(link?.destinationMac) };
+  const ttl = isOut ? link?.hopLimit : record.hopLimit;
+  const dontFragment = !isOut || hasDontFragment(record, context);
+  const fields = isOut
+    ? { dontFragment, identification: dontFragment ? placeOf(places, part.index, part.count) : 0 }
+    : { tos: (flowInfo >>> TRAFFIC_CLASS_SHIFT) & TRAFFIC_CLASS_MASK, flowLabel: flowInfo & FLOW_LABEL_MASK };
   const { inner } = encapsulationOf(context);
-  const header = record.direction === 'egress' ? egressHeader(record, context).header : new Uint8Array(0);
-  return wrapOuter({ ...ends, header, ...(inner === 'ethernet' ? { link: NO_LINK } : {}) }, frame);
+  return wrapOuter(
+    {
+      ...{ ...ends, ...fields, header },
+      ...(ttl === undefined ? {} : { ttl }),
+      ...(inner === 'ethernet' ? { link: macs } : {}),
+    },
+    frame,
+  );
+}
+
+function macOf(text: string | undefined): Uint8Array {
+  return text ? macBytes(text) : NO_MAC;
+}
+
+/** True for what a socket with DF sent: all but the last one. */
+function hasDontFragment({ port }: CaptureRecord, { sourcePorts }: CaptureContext): boolean {
+  return port + 1 < sourcePorts.length;
+}
+
+/**
+ * Place of a datagram in the message that it was sent with (UDP_SEGMENT). It is its IPv4 identification: the kernel writes 0
+ * into what an unconnected socket sends with DF (ip_select_ident_segs) and counts on from there when it cuts the message
+ * (inet_gso_segment).
+ * @param places DESC_PLACES of its frame, as the addon packs them (`src/native/udp-send.cc`)
+ */
+export function placeOf(places: number, index: number, count: number): number {
+  if (places < 0) return 0;
+  const field = (number: number) => (places >>> (number * PLACE_BITS)) & PLACE_MASK;
+  const first = field(1) + 1;
+  if (count > 1 && index === count - 1) return field(3);
+  return index < first ? field(0) + index : (index - first) % (field(2) + 1);
+}
+
+/**
+ * Fields of the outer headers of one record that are not known, so that they have defaults. What is never known of a point
+ * is in the description of its interface.
+ */
+export function unknownFields(record: CaptureRecord, context: CaptureContext): string[] {
+  const { link } = record;
+  if (record.direction === 'ingress') return record.hopLimit === undefined ? ['TTL', 'traffic class'] : [];
+  const isEthernet = encapsulationOf(context).inner === 'ethernet';
+  return [
+    ...(isEthernet && !link?.sourceMac ? ['source MAC'] : []),
+    ...(isEthernet && !link?.destinationMac ? ['destination MAC'] : []),
+    ...(link?.hopLimit === undefined ? ['TTL'] : []),
+    ...(hasDontFragment(record, context) ? [] : ['identification']),
+  ];
 }
 
 /** The encapsulation header of a record on egress, and whether it leaves the inner checksum to the receiver. */

@@ -8,17 +8,20 @@ import { type CaptureContext, encapsulationOf, peerName } from '../live/context.
 import { NO_NAMES, type PodLookup } from '../live/pods.ts';
 import type { CaptureRecord, GsoFields } from '../live/record.ts';
 import type { RecordDecoder } from '../run.ts';
-import { egressHeader, synthesizeOuter } from './outer-header.ts';
+import { egressHeader, synthesizeOuter, unknownFields } from './outer-header.ts';
 import { type PodPair, PodPairs, podPairText } from './pod-pair.ts';
 import { packetCount, type Slice, segmentGso } from './segments.ts';
 
 const DESCRIPTIONS: Readonly<Record<point.PointName, string>> = {
   'egress-inner': 'frames read from the device',
-  'egress-outer': 'datagrams to the underlay; outer headers reconstructed from the peer table',
-  'ingress-outer': 'datagrams from the underlay; outer headers reconstructed from the source address',
+  'egress-outer': 'datagrams to the underlay; not known of their headers: IPv6 flow label',
+  'ingress-outer':
+    'datagrams from the underlay; not known of their headers: MAC addresses, IPv4 identification and DF, UDP checksum',
   'ingress-inner': 'frames written to the device',
   drop: 'dropped frames and datagrams, each with its reason',
 };
+
+const OUTER_POINTS = point.EGRESS_OUTER | point.INGRESS_OUTER;
 
 export interface PacketDecoderOptions {
   /** Bits of the points to show, one interface each. */
@@ -137,8 +140,10 @@ export class PacketDecoder implements RecordDecoder<CaptureRecord> {
     if (whole || record.direction === 'ingress') return whole ? [whole] : [];
     // A GSO packet too large for the length field of one datagram can only be shown in segments.
     const { isRemote } = egressHeader(record, this.#context);
-    return segmentGso(record, record.offload, this.#link, isRemote).flatMap(
-      slice => synthesizeOuter(record, slice, this.#context) ?? [],
+    const segments = segmentGso(record, record.offload, this.#link, isRemote);
+    return segments.flatMap(
+      (slice, index) =>
+        synthesizeOuter(record, slice, this.#context, { index, count: segments.length }) ?? [],
     );
   }
 
@@ -151,12 +156,12 @@ export class PacketDecoder implements RecordDecoder<CaptureRecord> {
       bytes: slice.bytes.subarray(0, snap),
       length: slice.length,
       direction: record.direction === 'egress' ? 'out' : 'in',
-      comments: this.#comments(record, pods),
+      comments: this.#comments(record, number, pods),
       pods,
     };
   }
 
-  #comments(record: CaptureRecord, pair: PodPair): string[] {
+  #comments(record: CaptureRecord, number: number, pair: PodPair): string[] {
     const verdict = this.#context.verdicts[record.verdict];
     const name = verdict?.name ?? `verdict ${record.verdict}`;
     const peer = record.remote && peerName(record.remote);
@@ -168,6 +173,8 @@ export class PacketDecoder implements RecordDecoder<CaptureRecord> {
     const isWhole = !this.#options.segments && record.direction === 'egress';
     const offload = isWhole ? offloadComment(record, record.offload, this.#link) : undefined;
     if (offload) comments.push(offload);
+    const unknown = (1 << number) & OUTER_POINTS ? unknownFields(record, this.#context) : [];
+    if (unknown.length > 0) comments.push(`${NOT_KNOWN} ${unknown.join(', ')}`);
     return comments;
   }
 }
@@ -193,6 +200,13 @@ function timeAt({ time, tookNs, decidedNs }: CaptureRecord, bit: number): bigint
   const read = time - BigInt(tookNs);
   if (bit === point.EGRESS_INNER || bit === point.INGRESS_OUTER) return read;
   return bit === point.EGRESS_OUTER ? read + BigInt(decidedNs) : time;
+}
+
+const NOT_KNOWN = 'not known of the outer headers:';
+
+/** True for a comment about header fields, which a line of text does not show. */
+export function isHeaderComment(comment: string): boolean {
+  return comment.startsWith(NOT_KNOWN);
 }
 
 const GSO_PACKET = 'GSO packet of';

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { elementAt } from '../../base/at.ts';
 import { RipstopError } from '../../base/errors.ts';
+import { KIND_EGRESS } from '../../dataplane/tap/record-layout.ts';
 import {
   FLOW_TAP,
   NO_SLOT,
@@ -10,10 +11,10 @@ import {
   tapPeer,
 } from '../../dataplane/tap/tap-control.ts';
 import { resolveSelection, type Selection } from '../filter/selection.ts';
-import type { CaptureContext, PeerChange } from './context.ts';
+import type { CaptureContext, OuterLink, PeerChange } from './context.ts';
 import { PeerHistory } from './peer-history.ts';
 import { type RecordVisitor, recordPeer, TapReader } from './record.ts';
-import { encodeContext, encodePeerChange, RecordQueue } from './record-stream.ts';
+import { encodeContext, encodeOuterLink, encodePeerChange, RecordQueue } from './record-stream.ts';
 
 /** What a running data plane offers to captures. */
 export interface CaptureSource {
@@ -26,13 +27,21 @@ export interface CaptureSource {
   context(): CaptureContext;
   /** How the peers have changed after a generation, the oldest change first. */
   changesAfter(generation: number): readonly PeerChange[];
+  /** Whether the kernel is to report the outer headers of received datagrams, which costs a little per message. */
+  reportHeaders?(isOn: boolean): void;
 }
+
+/** How the kernel sends to an underlay address now, undefined without a route. Netlink: some 50 µs. */
+export type LinkLookup = (address: string) => OuterLink | undefined;
 
 /** Polling interval of the rings, milliseconds. At full rate and snap length 128 a ring holds far more than that. */
 const POLL_MS = 5;
 
 /** How long a new capture waits for the end of another one, milliseconds. */
 const GRACE_MS = 500;
+
+/** How long what the kernel said of a link is used, milliseconds. */
+const LINK_MS = 1000;
 
 /** How long a tap stays unused after a capture, milliseconds: a worker may still write its current batch. */
 const DRAIN_MS = 50;
@@ -44,10 +53,13 @@ const DRAIN_MS = 50;
  */
 export class CaptureHub {
   readonly #source: CaptureSource;
+  readonly #linkTo: LinkLookup;
+  #running = 0;
   readonly #free = [...Array(TAPS).keys()].filter(tap => tap !== FLOW_TAP);
 
-  constructor(source: CaptureSource) {
+  constructor(source: CaptureSource, linkTo: LinkLookup = () => undefined) {
     this.#source = source;
+    this.#linkTo = linkTo;
   }
 
   /**
@@ -83,6 +95,7 @@ export class CaptureHub {
   #release(use: TapUse): void {
     if (use.isFree) return;
     use.isFree = true;
+    if (use.isRead && --this.#running === 0) this.#source.reportHeaders?.(false);
     setTapFilter(this.#source.control, use.tap, undefined);
     // To the front: one capture after another uses the same rings, and those of the other taps never become resident.
     setTimeout(() => this.#free.unshift(use.tap), DRAIN_MS).unref();
@@ -96,6 +109,7 @@ export class CaptureHub {
     if (signal.aborted) return;
     use.isRead = true;
     const source = this.#source;
+    if (++this.#running === 1) source.reportHeaders?.(true);
     try {
       const reader = new TapReader(elementAt(source.rings, use.tap));
       const context = source.context();
@@ -103,7 +117,7 @@ export class CaptureHub {
       reader.discard();
       setTapFilter(source.control, use.tap, wanted);
       yield encodeContext(context);
-      const flow = new RecordFlow(source, use.tap, reader, context, wanted.peer);
+      const flow = new RecordFlow(source, use.tap, reader, context, wanted.peer, new LinkWatch(this.#linkTo));
       while (!signal.aborted && !source.isClosed) {
         const messages = flow.next();
         if (messages.length > 0) yield messages;
@@ -126,6 +140,34 @@ interface TapUse {
   isFree: boolean;
 }
 
+/** Asks the kernel for the links to peers, at most once in LINK_MS for each. */
+class LinkWatch {
+  readonly #linkTo: LinkLookup;
+  readonly #known = new Map<string, { readonly until: number; readonly text: string }>();
+  #now = 0;
+
+  constructor(linkTo: LinkLookup) {
+    this.#linkTo = linkTo;
+  }
+
+  /** Notes the time: once per visit of the rings. */
+  tick(): void {
+    this.#now = performance.now();
+  }
+
+  /** The link to an address if it is new or has changed. */
+  changed(address: string): OuterLink | undefined {
+    const known = this.#known.get(address);
+    if (known && this.#now < known.until) return undefined;
+    const link = this.#linkTo(address);
+    const text = JSON.stringify(link ?? null);
+    // The kernel may still be asking for the MAC: the next visit looks again.
+    const validMs = link && link.destinationMac === undefined ? POLL_MS : LINK_MS;
+    this.#known.set(address, { until: this.#now + validMs, text });
+    return text === (known?.text ?? 'null') ? undefined : link;
+  }
+}
+
 /** What a tap's rings give, as messages: changes of the peers, then the records that were made with them, then losses. */
 class RecordFlow {
   readonly #source: CaptureSource;
@@ -135,6 +177,7 @@ class RecordFlow {
   readonly #queue = new RecordQueue();
   /** The peer that is wanted: its name, as its slot may pass to another. */
   readonly #wanted: string | undefined;
+  readonly #links: LinkWatch;
 
   constructor(
     source: CaptureSource,
@@ -142,11 +185,13 @@ class RecordFlow {
     reader: TapReader,
     context: CaptureContext,
     slot: number | undefined,
+    links: LinkWatch,
   ) {
     this.#source = source;
     this.#tap = tap;
     this.#reader = reader;
     this.#history = new PeerHistory(context);
+    this.#links = links;
     this.#wanted = slot === undefined ? undefined : context.peers[slot]?.id;
   }
 
@@ -159,7 +204,8 @@ class RecordFlow {
       queue.addMessage(encodePeerChange(change));
       if (this.#wanted !== undefined) this.#follow(this.#wanted, change);
     }
-    const records = this.#reader.visit(this.#wanted === undefined ? queue.add : this.#addWanted);
+    this.#links.tick();
+    const records = this.#reader.visit(this.#add);
     if (records === 0) this.#reader.visitLosses(queue.addLosses);
     return queue.take();
   }
@@ -173,9 +219,14 @@ class RecordFlow {
     else if (old) setTapPeer(control, this.#tap, NO_SLOT);
   }
 
-  readonly #addWanted: RecordVisitor = (worker, view, at, size, kind, lost) => {
-    if (recordPeer(view, at, this.#history)?.id === this.#wanted)
-      this.#queue.add(worker, view, at, size, kind, lost);
-    else if (lost.all > 0) this.#queue.addLosses(worker, kind, lost);
+  readonly #add: RecordVisitor = (worker, view, at, size, kind, lost) => {
+    const peer = recordPeer(view, at, this.#history);
+    if (this.#wanted !== undefined && peer?.id !== this.#wanted) {
+      if (lost.all > 0) this.#queue.addLosses(worker, kind, lost);
+      return;
+    }
+    const link = kind === KIND_EGRESS && peer ? this.#links.changed(peer.address) : undefined;
+    if (link) this.#queue.addMessage(encodeOuterLink(link));
+    this.#queue.add(worker, view, at, size, kind, lost);
   };
 }

@@ -92,6 +92,21 @@ export function peerName(peer: Pick<CapturePeer, 'id' | 'address'>): string {
   return `${peer.id} (${peer.address})`;
 }
 
+const linkFields = {
+  address: required(text('an address', 'underlay address of a peer')),
+  hopLimit: integer(0, 255, 'TTL or hop limit of datagrams to it, if it is known'),
+  sourceMac: text('a MAC address', 'MAC address of the interface, if it has one'),
+  destinationMac: text('a MAC address', 'MAC address of the next hop, if the kernel has it'),
+};
+
+/** How the kernel sends datagrams to an underlay address: what it writes into the headers in front of UDP. */
+export type OuterLink = DeepReadonly<Shape<typeof linkFields>>;
+
+/** Reads a link from JSON. @throws RipstopError ECONFIG */
+export function readOuterLink(raw: unknown): OuterLink {
+  return readObject(linkFields, raw, 'link');
+}
+
 const changeFields = {
   generation: required(integer(0, 0x7fffffff, 'first generation of the tables with this change')),
   slots: required(

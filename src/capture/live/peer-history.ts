@@ -1,5 +1,5 @@
 import { elementAt } from '../../base/at.ts';
-import type { CaptureContext, CapturePeer, PeerChange } from './context.ts';
+import type { CaptureContext, CapturePeer, OuterLink, PeerChange } from './context.ts';
 
 /** Versions of a slot that are kept: records of two workers are at most a few generations apart. */
 const VERSIONS_MAX = 8;
@@ -11,12 +11,13 @@ interface Version {
 
 /**
  * Which peer had a slot at which generation of the tables. A slot passes to another peer, and a peer gets another address;
- * a record names its peer as it was when the frame was handled.
+ * a record names its peer as it was when the frame was handled. Besides, how the kernel sends to the peers' addresses.
  */
 export class PeerHistory {
   /** By slot, the oldest first. */
   readonly #slots: Version[][] = [];
   #generation: number;
+  readonly #links = new Map<string, OuterLink>();
 
   constructor({ generation, peers }: Pick<CaptureContext, 'generation' | 'peers'>) {
     this.#generation = generation;
@@ -42,6 +43,15 @@ export class PeerHistory {
   /** The peers of all slots and versions. */
   *all(): Generator<CapturePeer, void, void> {
     for (const versions of this.#slots) for (const { peer } of versions ?? []) if (peer) yield peer;
+  }
+
+  /** Notes how the kernel sends to an address from now on. */
+  setLink(link: OuterLink): void {
+    this.#links.set(link.address, link);
+  }
+
+  linkTo(address: string): OuterLink | undefined {
+    return this.#links.get(address);
   }
 
   /** The peer of a slot, undefined for slot -1 and for a slot without a peer. */

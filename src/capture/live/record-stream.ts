@@ -11,7 +11,14 @@ import {
 } from '../../dataplane/tap/record-layout.ts';
 import { ByteQueue } from '../format/byte-queue.ts';
 import { ByteSource } from '../format/byte-source.ts';
-import { type CaptureContext, type PeerChange, readContext, readPeerChange } from './context.ts';
+import {
+  type CaptureContext,
+  type OuterLink,
+  type PeerChange,
+  readContext,
+  readOuterLink,
+  readPeerChange,
+} from './context.ts';
 import { PeerHistory } from './peer-history.ts';
 import { type PodAddress, PodNames, podAddresses } from './pods.ts';
 import {
@@ -25,14 +32,15 @@ import {
 /*
  * The stream of records from the forwarding process to its reader. Each message is an int32 length, an int32 kind and
  * that many bytes, little-endian, as both processes run on one machine. The first message is the context as JSON; the
- * others are changes of the peers and the pods of the node as JSON, and records in the layout of the ring, in which the
- * losses are those since the record before. A record without points has no frame and tells only losses. A change comes before the first record that
- * was made with it; records of former generations may still follow.
+ * others are changes of the peers, of the links to them and of the pods of the node as JSON, and records in the layout of
+ * the ring, in which the losses are those since the record before. A record without points has no frame and tells only losses.
+ * A change comes before the first record that was made with it; records of former generations may still follow.
  */
 const KIND_CONTEXT = 0x43;
 const KIND_PEERS = 0x50;
+const KIND_LINK = 0x4c;
 const KIND_PODS = 0x4e;
-const JSON_KINDS: readonly number[] = [KIND_CONTEXT, KIND_PEERS, KIND_PODS];
+const JSON_KINDS: readonly number[] = [KIND_CONTEXT, KIND_PEERS, KIND_LINK, KIND_PODS];
 const MESSAGE_HEADER = 8;
 /** Enough for a GSO packet with its header. */
 const RECORD_MAX = 1 << 20;
@@ -81,6 +89,11 @@ export async function* withPods(
     }
     if (!isFirst) yield messages;
   }
+}
+
+/** The message of how the kernel sends to a peer, for the records after it. */
+export function encodeOuterLink(link: OuterLink): Uint8Array {
+  return encodeJson(KIND_LINK, link);
 }
 
 function encodeJson(kind: number, value: object): Uint8Array {
@@ -181,6 +194,7 @@ async function* batches(
         if (message.kind === KIND_PEERS) peers.apply(jsonOf(source, message.body, readPeerChange));
         else if (message.kind === KIND_PODS)
           pods.replace(jsonOf(source, message.body, raw => podAddresses.read(raw, 'pods')));
+        else if (message.kind === KIND_LINK) peers.setLink(jsonOf(source, message.body, readOuterLink));
         else records.push(recordOf(source, message, peers));
       } while (records.length < BATCH && hasMessage(source));
       if (records.length > 0) yield records;

@@ -9,7 +9,7 @@ import {
   release,
 } from '../../dataplane/descriptor/ring.ts';
 import * as point from '../../dataplane/tap/record-layout.ts';
-import type { CapturePeer } from './context.ts';
+import type { CapturePeer, OuterLink } from './context.ts';
 import type { PeerHistory } from './peer-history.ts';
 
 /** The virtio-net fields of a frame: segmentation and checksums that the sender left to the hardware. */
@@ -54,6 +54,14 @@ export interface CaptureRecord {
   readonly port: number;
   /** Ingress: underlay source address, 16 bytes, IPv4 mapped. */
   readonly address?: Uint8Array;
+  /** Egress: where its datagrams were in their messages, DESC_PLACES. */
+  readonly places: number;
+  /** Egress: how the kernel sent to its peer, undefined if that is not known. */
+  readonly link?: OuterLink | undefined;
+  /** Ingress: TTL or hop limit of the outer header, undefined if it is not known. */
+  readonly hopLimit?: number | undefined;
+  /** Ingress: traffic class and flow label of the outer header, as SOURCE_FLOW_INFO. */
+  readonly flowInfo: number;
   /** Nanoseconds from the moment that its batch was read to `time`; 0: not known. */
   readonly tookNs: number;
   /** Nanoseconds from then until the frames of its batch went to be sent or written; 0: not known. */
@@ -220,6 +228,8 @@ export function decodeRecord(
   const captured = Math.max(0, Math.min(word(point.RECORD_CAPTURED), size - start));
   const ingress = kind === point.KIND_INGRESS;
   const offload = word(point.RECORD_OFFLOAD);
+  const remote = recordPeer(view, at, peers);
+  const hopLimit = word(point.RECORD_HOP_LIMIT);
   return {
     direction: ingress ? 'ingress' : 'egress',
     points: word(point.RECORD_POINTS),
@@ -227,7 +237,7 @@ export function decodeRecord(
     bytes: copy(start, captured),
     length: word(point.RECORD_LENGTH),
     verdict: word(point.RECORD_VERDICT),
-    remote: recordPeer(view, at, peers),
+    remote,
     offload: {
       flags: offload & 0xff,
       gsoType: (offload >>> 8) & 0xff,
@@ -242,6 +252,10 @@ export function decodeRecord(
     decidedNs: word(point.RECORD_DECIDED),
     // The address was copied in words, so its bytes are in network order, as the kernel wrote them.
     ...(ingress ? { address: copy(point.RECORD_ADDRESS * 4, 16) } : {}),
+    places: ingress ? 0 : word(point.RECORD_ADDRESS),
+    link: ingress || !remote ? undefined : peers.linkTo(remote.address),
+    hopLimit: ingress && hopLimit > 0 ? hopLimit : undefined,
+    flowInfo: word(point.RECORD_FLOW_INFO),
     lost,
   };
 }

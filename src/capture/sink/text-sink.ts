@@ -1,5 +1,6 @@
 import type { Writable } from 'node:stream';
 import { elementAt } from '../../base/at.ts';
+import { isHeaderComment } from '../decode/packet-decoder.ts';
 import { describePacket } from '../decode/text.ts';
 import { type CaptureInterface, LINK_ETHERNET, type Packet } from '../format/packet.ts';
 import type { CaptureContext } from '../live/context.ts';
@@ -31,7 +32,8 @@ export class TextSink implements CaptureSink {
       overlay: this.#overlay,
     });
     const lost = packet.dropped ? `[${packet.dropped} lost before] ` : '';
-    const comments = packet.comments?.length ? `  (${packet.comments.join('; ')})` : '';
+    const shown = packet.comments?.filter(comment => !isHeaderComment(comment)) ?? [];
+    const comments = shown.length > 0 ? `  (${shown.join('; ')})` : '';
     this.#waiting += `${timeOfDay(packet.time)} ${(name ?? '').padEnd(13)} ${lost}${text}${comments}\n`;
     if (this.#waiting.length >= FLUSH_BYTES) await this.flush();
   }

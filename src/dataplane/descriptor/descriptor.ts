@@ -33,6 +33,9 @@ export const DESC_L3 = 11;
 /** Hash of the inner flow; picks the source port. */
 export const DESC_FLOW = 12;
 
+/** Egress: places of its datagrams in the messages, as `src/native/udp-send.cc` packs them; -1: they went one by one. */
+export const DESC_PLACES = 15;
+
 /** Bytes in front of every frame that encapsulation may write: virtio-net header and VXLAN header fit many times. */
 export const HEADROOM = 128;
 /** The largest frame a device hands over: an Ethernet header with two tags and 65 535 bytes of IP. */

@@ -4,7 +4,7 @@
  */
 
 /** int32 fields of one record. */
-export const SOURCE_STRIDE = 8;
+export const SOURCE_STRIDE = 10;
 /** Address in four words, network byte order, IPv4 as ::ffff:a.b.c.d. */
 export const SOURCE_ADDRESS = 0;
 /** UDP source port, host byte order. */
@@ -13,3 +13,7 @@ export const SOURCE_PORT = 4;
 export const SOURCE_TRUNCATED = 5;
 /** Bytes of every datagram of the message but the last: the whole message when the kernel did not coalesce. */
 export const SOURCE_BYTES = 6;
+/** TTL or hop limit of the outer header while `udpReportHeaders` is on, else -1. */
+export const SOURCE_HOP_LIMIT = 7;
+/** Outer traffic class (TOS) in bits 20..27, flow label in bits 0..19; while `udpReportHeaders` is on, else 0. */
+export const SOURCE_FLOW_INFO = 8;

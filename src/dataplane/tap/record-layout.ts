@@ -50,7 +50,7 @@ export const RECORD_SEGMENTS = 11;
 export const RECORD_ERROR = 12;
 /** Egress: index of the sending socket. Ingress: UDP source port. */
 export const RECORD_PORT = 13;
-/** Ingress: underlay source address in four words; egress: zeros. */
+/** Ingress: underlay source address in four words. Egress: DESC_PLACES in the first one, zeros. */
 export const RECORD_ADDRESS = 14;
 /** Records that this ring had to drop until this batch began, modulo 2^32. */
 export const RECORD_LOST = 18;
@@ -66,7 +66,10 @@ export const RECORD_GENERATION = 21;
 /** Of RECORD_LOST: frames that passed their last point, and frames with a verdict that drops. */
 export const RECORD_LOST_FORWARDED = 22;
 export const RECORD_LOST_DROPPED = 23;
-export const RECORD_HEADER_BYTES = 96;
+/** Ingress: SOURCE_HOP_LIMIT and SOURCE_FLOW_INFO. Egress: zeros. */
+export const RECORD_HOP_LIMIT = 24;
+export const RECORD_FLOW_INFO = 25;
+export const RECORD_HEADER_BYTES = 104;
 
 /** When a batch passed its stations. */
 export interface BatchTimes {

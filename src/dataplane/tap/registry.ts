@@ -66,6 +66,8 @@ export class TapRegistry {
   readonly headers: SharedArrayBuffer[] = [];
   /** Called before the peers change, so that what was recorded can be named by those that were. */
   beforeChange: () => void = () => {};
+  /** Switches the report of outer headers; the data plane sets it when its sockets are open. */
+  onReportHeaders: (isOn: boolean) => void = () => {};
   #isOver = false;
   readonly #overlay: CapturedOverlay;
   readonly #writer: TablesWriter;
@@ -102,6 +104,11 @@ export class TapRegistry {
 
   set isRecording(isOn: boolean) {
     setRecording(this.control, isOn);
+  }
+
+  /** Whether the kernel is to report the outer headers of received datagrams. */
+  reportHeaders(isOn: boolean): void {
+    if (!this.#isOver) this.onReportHeaders(isOn);
   }
 
   addWorker(): WorkerTaps {

@@ -9,6 +9,7 @@ import {
   DESC_OFFLOAD,
   DESC_OFFSET,
   DESC_PEER,
+  DESC_PLACES,
   DESC_SEGMENTS,
   DESC_SOCKET,
   DESC_SOURCE,
@@ -16,7 +17,13 @@ import {
   DESC_VERDICT,
 } from '../descriptor/descriptor.ts';
 import { commit, droppedRecords, openProducer, type Ring, reserve } from '../descriptor/ring.ts';
-import { SOURCE_ADDRESS, SOURCE_PORT, SOURCE_STRIDE } from '../descriptor/source.ts';
+import {
+  SOURCE_ADDRESS,
+  SOURCE_FLOW_INFO,
+  SOURCE_HOP_LIMIT,
+  SOURCE_PORT,
+  SOURCE_STRIDE,
+} from '../descriptor/source.ts';
 import { FORWARD, OUTER_VERDICTS } from '../descriptor/verdicts.ts';
 import { type HeaderRecorder, openHeaderRing, recordHeaders } from './header-recorder.ts';
 import { keptSource } from './kept-record.ts';
@@ -39,9 +46,11 @@ import {
   RECORD_CSUM_START,
   RECORD_DECIDED,
   RECORD_ERROR,
+  RECORD_FLOW_INFO,
   RECORD_GENERATION,
   RECORD_GSO_SIZE,
   RECORD_HEADER_BYTES,
+  RECORD_HOP_LIMIT,
   RECORD_LATENCY_AND_PADDING,
   RECORD_LENGTH,
   RECORD_LOST,
@@ -244,7 +253,9 @@ export function captureBatch(
     const address = to + RECORD_ADDRESS;
     if (direction === KIND_EGRESS) {
       words[to + RECORD_PORT] = table[at + DESC_SOCKET]!;
-      words[address] = words[address + 1] = words[address + 2] = words[address + 3] = 0;
+      words[address] = table[at + DESC_PLACES]!;
+      words[address + 1] = words[address + 2] = words[address + 3] = 0;
+      words[to + RECORD_HOP_LIMIT] = words[to + RECORD_FLOW_INFO] = 0;
     } else {
       const source = table[at + DESC_SOURCE]! * SOURCE_STRIDE;
       words[to + RECORD_PORT] = sources[source + SOURCE_PORT]!;
@@ -252,6 +263,8 @@ export function captureBatch(
       words[address + 1] = sources[source + SOURCE_ADDRESS + 1]!;
       words[address + 2] = sources[source + SOURCE_ADDRESS + 2]!;
       words[address + 3] = sources[source + SOURCE_ADDRESS + 3]!;
+      words[to + RECORD_HOP_LIMIT] = sources[source + SOURCE_HOP_LIMIT]!;
+      words[to + RECORD_FLOW_INFO] = sources[source + SOURCE_FLOW_INFO]!;
     }
     words[to + RECORD_LOST] = lost;
     words[to + RECORD_LATENCY_AND_PADDING] = (tookNs << 2) | padding;

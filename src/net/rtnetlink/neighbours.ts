@@ -9,6 +9,7 @@ import {
   familyOf,
   macText,
 } from '../address-bytes.ts';
+import { isNetError } from '../error.ts';
 import { headerU8, headerU16, headerU32, readAttributes } from './attributes.ts';
 import { type Message, MessageWriter, NLM_F_CREATE, NLM_F_REPLACE } from './message.ts';
 import type { NetlinkSocket } from './socket.ts';
@@ -84,6 +85,23 @@ export function listNeighbours(
 function isIpNeighbour(message: Message): boolean {
   const family = headerU8(message.payload, 0);
   return (family === AF_INET || family === AF_INET6) && (headerU8(message.payload, 10) & NTF_PROXY) === 0;
+}
+
+/**
+ * The entry of an address on a link, undefined if there is none; also before Linux 5.0, which can only list.
+ * @throws NetError
+ */
+export function findNeighbour(socket: NetlinkSocket, link: number, address: string): Neighbour | undefined {
+  const bytes = addressBytes(address);
+  const writer = new MessageWriter(RTM_GETNEIGH, 0, `look up neighbour ${address}`);
+  neighbourHeader(writer, familyNumberOf(bytes), link, 0, 0).attribute(NDA_DST, bytes);
+  try {
+    const found = socket.get(writer).find(message => message.type === RTM_NEWNEIGH);
+    return found && readNeighbour(found);
+  } catch (error) {
+    if (isNetError(error, 'ENOENT', 'EOPNOTSUPP')) return undefined;
+    throw error;
+  }
 }
 
 /** The request to add a permanent neighbour or to change its MAC. */

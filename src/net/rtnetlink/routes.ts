@@ -49,6 +49,7 @@ const RTA_TABLE = 15;
 const RTA_VIA = 18;
 const RTAX_MTU = 2;
 const RTAX_ADVMSS = 8;
+const RTAX_HOPLIMIT = 10;
 const RTNH_F_ONLINK = 4;
 const RTM_F_CLONED = 0x200;
 const RTM_F_FIB_MATCH = 0x2000;
@@ -101,6 +102,8 @@ export interface Route {
   /** Bytes. */
   readonly mtu: number | undefined;
   readonly advmss: number | undefined;
+  /** TTL or hop limit, where the route sets one. */
+  readonly hopLimit: number | undefined;
   /** Present when there are several. */
   readonly hops: readonly NextHop[] | undefined;
 }
@@ -144,6 +147,7 @@ export function readRoute(message: Message): Route {
     onlink: (flags & RTNH_F_ONLINK) !== 0,
     mtu: readU32(metrics, RTAX_MTU),
     advmss: readU32(metrics, RTAX_ADVMSS),
+    hopLimit: readU32(metrics, RTAX_HOPLIMIT),
     hops: hops && readHops(hops),
   };
 }

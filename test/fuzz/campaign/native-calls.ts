@@ -205,9 +205,10 @@ const FUNCTIONS: { readonly [Name in keyof Functions]: readonly Make[] } = {
   udpPort: [anyDescriptor],
   udpMemory: [anyDescriptor, ints(9, 8, 0)],
   udpIgnorePathMtu: [anyDescriptor, one(4, 6, 5, 0)],
+  udpReportHeaders: [anyDescriptor, one(4, 6, 5, 0), one(0, 1, 2)],
   udpPathMtu: [netns, address],
   udpReceive: [
-    ...[anyDescriptor, control, bytes(70_000, 140_000, 65_664, 65_663, 0), table, ints(8, 16, 7, 0)],
+    ...[anyDescriptor, control, bytes(70_000, 140_000, 65_664, 65_663, 0), table, ints(10, 20, 9, 0)],
     ...[one(1, 2, 64, 65, 0), spin, timeout, one(0, 8, 128, 129)],
   ],
   udpSend: [sockets, slab, table, one(1, 2, 3, 0, -1), peers, one(64, 1, 128, 129), ints(4, 3)],

@@ -27,6 +27,8 @@ function record(
   const points = direction === 'egress' ? EGRESS_INNER : INGRESS_INNER;
   const common = {
     length: bytes.length,
+    places: 0,
+    flowInfo: 0,
     verdict: FORWARD,
     remote: CONTEXT.peers[1]!,
     offload: NONE,

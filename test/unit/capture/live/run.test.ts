@@ -7,7 +7,12 @@ import { createFilter } from '../../../../src/capture/filter/filter.ts';
 import { PcapngFormat } from '../../../../src/capture/format/pcapng/writer.ts';
 import { CaptureHub } from '../../../../src/capture/live/capture-hub.ts';
 import type { CaptureRecord } from '../../../../src/capture/live/record.ts';
-import { encodeContext, RecordQueue, readRecordStream } from '../../../../src/capture/live/record-stream.ts';
+import {
+  encodeContext,
+  encodeOuterLink,
+  RecordQueue,
+  readRecordStream,
+} from '../../../../src/capture/live/record-stream.ts';
 import { CaptureCounts, runCapture } from '../../../../src/capture/run.ts';
 import type { CaptureSink } from '../../../../src/capture/sink/sink.ts';
 import { StreamSink } from '../../../../src/capture/sink/stream-sink.ts';
@@ -20,7 +25,7 @@ import { TAPS } from '../../../../src/dataplane/tap/tap-control.ts';
 import { skipUnless } from '../../../fixtures/skip-unless.ts';
 import { chunked, readAll, statisticsOf } from '../fixtures/files.ts';
 import { ethernet, ip, joined, tcp, udp, V4 } from '../fixtures/frames.ts';
-import { CONTEXT, type Judged, timesOf, worker } from '../fixtures/tapped.ts';
+import { CONTEXT, type Judged, LINK, timesOf, worker } from '../fixtures/tapped.ts';
 
 const frame = ethernet(ip(V4, 6, tcp({ from: 40000, to: 80, sequence: 1, flags: 2 }, new Uint8Array(0), V4)));
 const wrapped = (vni: number) => joined([8, 0, 0, 0, 0, 0, vni, 0], frame);
@@ -55,7 +60,10 @@ function someMessages(): Uint8Array {
 
 t.test('records cross a socket unchanged, in any chunks', async t => {
   const records = someRecords();
-  const bytes = joined(encodeContext(CONTEXT), someMessages());
+  const links = CONTEXT.peers.flatMap(peer =>
+    peer ? [encodeOuterLink({ ...LINK, address: peer.address })] : [],
+  );
+  const bytes = joined(encodeContext(CONTEXT), ...links, someMessages());
   for (const size of [1, 5, 100, bytes.length]) {
     const stream = await readRecordStream(chunked(bytes, size));
     t.strictSame(stream.context, JSON.parse(JSON.stringify(CONTEXT)));
@@ -214,6 +222,42 @@ t.test('the hub: each capture by itself, on while it is read, off afterwards', a
   await last.return();
   t.equal(one.pass([{ frame }]), 0);
 });
+
+t.test(
+  'the hub: links to peers are asked for rarely, and told before the records that they are for',
+  async t => {
+    const one = worker('egress');
+    const asked: string[] = [];
+    let destinationMac: string | undefined;
+    const reports: boolean[] = [];
+    const source = { ...one.source, reportHeaders: (isOn: boolean) => void reports.push(isOn) };
+    const hub = new CaptureHub(source, address => {
+      asked.push(address);
+      return address === LINK.address ? { ...LINK, destinationMac } : undefined;
+    });
+    const control = new AbortController();
+    const streams = [await hub.start({ snapLength: 0 }, control.signal)];
+    streams.push(await hub.start({ snapLength: 0, points: ['drop'] }, control.signal));
+    const [stream, drops] = await Promise.all(streams.map(each => readRecordStream(each)));
+    const batches = stream!.batches();
+    const links = async () =>
+      ((await batches.next()).value as CaptureRecord[]).map(({ link }) => link?.destinationMac);
+    one.pass([{ frame }, { frame }, { frame, peer: 2 }, { frame, verdict: NO_PEER, peer: -1 }]);
+    t.strictSame(await links(), [undefined, undefined, undefined, undefined]);
+    t.strictSame(asked, [LINK.address, '2001:db8::3'], 'once for all records of a visit');
+    destinationMac = LINK.destinationMac;
+    await until('a MAC that was not known', async () => {
+      one.pass([{ frame }]);
+      return (await links())[0] === LINK.destinationMac;
+    });
+    control.abort();
+    t.equal((await batches.next()).done, true);
+    let dropped = 0;
+    for await (const records of drops!.batches()) dropped += records.length;
+    t.equal(dropped, 1);
+    t.strictSame(reports, [true, false], 'the kernel reports headers while any capture runs');
+  },
+);
 
 t.test('a capture sees nothing that a worker was about to tell the one before', async t => {
   const one = worker('egress');
