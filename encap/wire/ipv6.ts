@@ -73,7 +73,8 @@ export function upperLayer(view: DataView, off: number): number {
     next = view.getUint8(off + at);
     if (kind === NEXT_FRAGMENT) {
       const word = view.getUint16(off + at + 2);
-      flags |= word & 0xfff8 ? UPPER_FRAGMENT | UPPER_LATER_FRAGMENT : UPPER_FRAGMENT;
+      // A header with offset 0 and no more fragments is not part of a larger packet (RFC 6946).
+      if (word & 0xfff9) flags |= word & 0xfff8 ? UPPER_FRAGMENT | UPPER_LATER_FRAGMENT : UPPER_FRAGMENT;
       at += 8;
       // What follows a later fragment's header is data of the upper layer, wherever it was cut.
       if (word & 0xfff8) return (at << 8) | next | flags;

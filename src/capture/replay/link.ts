@@ -2,7 +2,7 @@ import { viewOf } from '../../../encap/wire/addresses.ts';
 import * as ethernet from '../../../encap/wire/ethernet.ts';
 import { linkBytes } from '../../../encap/wire/vlan.ts';
 import { type Direction, LINK_ETHERNET, LINK_RAW } from '../format/packet.ts';
-import { type NotJudged, SNAP_LENGTH } from './reasons.ts';
+import { type NotJudged, SNAP_LENGTH, TAGGED } from './reasons.ts';
 
 /** What the link layer of a captured packet says (https://www.tcpdump.org/linktypes.html). */
 export interface LinkLayer {
@@ -92,11 +92,13 @@ export function readLink(bytes: Uint8Array, captured: number, link: number): Lin
   const cooked = COOKED[link];
   if (!cooked) return { skipped: `${linkName(link)} is not supported` };
   if (captured < cooked.header) return { skipped: isCut ? SNAP_LENGTH : `too short for ${linkName(link)}` };
+  const protocol = view.getUint16(cooked.protocol);
+  if (protocol === ethernet.TYPE_VLAN || protocol === ethernet.TYPE_SERVICE_VLAN) return { skipped: TAGGED };
   const hardware = view.getUint16(cooked.hardware);
   const isBare = hardware === ARPHRD_NONE || hardware === ARPHRD_VOID;
   return {
     l3: cooked.header,
-    isIp: isIp(view.getUint16(cooked.protocol)),
+    isIp: isIp(protocol),
     direction: view.getUint8(cooked.packetType) === OUTGOING ? 'out' : 'in',
     kind: isBare ? 'bare' : hardware === 0 ? 'unknown' : 'framed',
   };

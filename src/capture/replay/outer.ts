@@ -2,7 +2,7 @@ import { mapIpv4, viewOf } from '../../../encap/wire/addresses.ts';
 import * as ipv4 from '../../../encap/wire/ipv4.ts';
 import * as ipv6 from '../../../encap/wire/ipv6.ts';
 import * as udp from '../../../encap/wire/udp.ts';
-import { FRAGMENT, type NotJudged, SNAP_LENGTH } from './reasons.ts';
+import { FRAGMENT, MALFORMED, type NotJudged, SNAP_LENGTH } from './reasons.ts';
 
 /** An IP packet of a capture, with its UDP datagram if it has one. */
 export interface IpPacket {
@@ -10,7 +10,7 @@ export interface IpPacket {
   readonly source: Uint8Array;
   readonly target: Uint8Array;
   readonly datagram?: Datagram | undefined;
-  /** Why its datagram cannot be read: it is a fragment, or cut by the snap length. */
+  /** Why its datagram cannot be read: it is a fragment, malformed, or cut by the snap length. */
   readonly unread?: NotJudged | undefined;
 }
 
@@ -58,7 +58,7 @@ function readUdp(
   captured: number,
 ): Pick<IpPacket, 'datagram' | 'unread'> {
   if (captured < Math.min(l4 + udp.BYTES, view.byteLength)) return { unread: { skipped: SNAP_LENGTH } };
-  if (udp.check(view, l4, end - l4) === 0) return {};
+  if (udp.check(view, l4, end - l4) === 0) return { unread: { skipped: MALFORMED } };
   return {
     datagram: {
       sourcePort: udp.sourcePort(view, l4),

@@ -66,13 +66,14 @@ export class OwnTraffic {
     isElsewhere: boolean,
   ): string | undefined {
     return this.#mode === 'vxlan'
-      ? this.#foreignFrame(bytes, captured, packet, direction)
-      : this.#foreignPacket(link.kind, packet, direction, isElsewhere);
+      ? this.#foreignFrame(bytes, captured, link, packet, direction)
+      : this.#foreignPacket(link, packet, direction, isElsewhere);
   }
 
   #foreignFrame(
     bytes: Uint8Array,
     captured: number,
+    link: LinkLayer,
     packet: IpPacket | undefined,
     direction: Direction | undefined,
   ): string | undefined {
@@ -82,16 +83,17 @@ export class OwnTraffic {
     const isOwn = (mac: Uint8Array) => this.#mac !== undefined && isEqual(this.#mac, mac);
     if (isOwn(target) || isOf(source)) return reason.OUTPUT;
     if (isOwn(source) || isOf(target)) return direction === 'in' ? reason.OUTPUT : undefined;
+    if (link.isIp && !packet) return reason.MALFORMED;
     return packet && this.isBetweenPods(packet) ? reason.UNKNOWN_MACS : reason.OUTSIDE_THE_TUNNEL;
   }
 
   #foreignPacket(
-    kind: LinkLayer['kind'],
+    { kind, isIp }: LinkLayer,
     packet: IpPacket | undefined,
     direction: Direction | undefined,
     isElsewhere: boolean,
   ): string | undefined {
-    if (!packet) return reason.NOT_IP;
+    if (!packet) return isIp ? reason.MALFORMED : reason.NOT_IP;
     const { source, target } = packet;
     const isOwn = isIn(this.#own, target);
     const isForOverlay = isIn(this.#peers, target) || isIn(this.#networks, target);

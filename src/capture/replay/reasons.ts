@@ -7,6 +7,9 @@ export const SNAP_LENGTH = 'snap length: headers that decide are cut off';
 export const OUTPUT = 'output of the captured forwarder';
 export const THE_WAY_BACK = 'the way back: written to the device, for a pod of this node';
 export const FRAGMENT = 'a fragment of an outer datagram';
+export const MALFORMED = 'an IP or UDP header with an invalid length: the kernel drops it';
+export const TAGGED =
+  'a VLAN tag in a cooked capture, where the interface of the VLAN has the packet as well';
 export const BETWEEN_OTHERS = 'a tunnel datagram that is not for this node';
 export const OUTSIDE_THE_TUNNEL = 'traffic outside the tunnel';
 export const OTHER_INTERFACE = 'pod traffic at an interface that is not the device';

@@ -214,6 +214,42 @@ t.test('link types: those that begin with IP are read, others are named', async 
   t.match(cooked.outcomes.map(nameOf), [/link type 276 \(LINUX_SLL2\): no Ethernet header/]);
 });
 
+t.test('datagrams that the kernel drops, and tags of cooked captures, have reasons of their own', async t => {
+  const datagram = ip(toUs(4), 17, udp(50000, 8472, inner('vxlan', 10), toUs(4)));
+  const changed = (at: number, ...bytes: number[]) => {
+    const copy = datagram.slice();
+    copy.set(bytes, at);
+    return packetOf(framed(router, [2, 0, 0, 0, 9, 8], copy));
+  };
+  const broken = await outcomesOf(
+    [
+      changed(24, 0, 0),
+      changed(24, 0, 7),
+      changed(24, 0xff, 0xff),
+      changed(2, 0, 30),
+      changed(2, 0, 0),
+      changed(0, 0x41),
+    ],
+    LINK_ETHERNET,
+    VXLAN_CONFIG,
+  );
+  t.strictSame(broken.outcomes.map(nameOf), Array(6).fill(reason.MALFORMED));
+  const tagged = joined([0, 0, 0, 1, 0, 6], new Uint8Array(8), [0x81, 0, 0, 5, 8, 0], datagram);
+  const cooked = await outcomesOf([packetOf(tagged)], 113, VXLAN_CONFIG);
+  t.strictSame(cooked.outcomes.map(nameOf), [reason.TAGGED]);
+
+  const six = udp(50000, 8472, inner('vxlan', 10), toUs(6));
+  const fragment = (...offset: number[]) =>
+    packetOf(ethernet(ip(toUs(6), 44, joined([17, 0, ...offset, 0, 0, 0, 9], six))));
+  const parts = [fragment(0, 0), fragment(0, 1), fragment(0, 0xb8)];
+  const { outcomes } = await outcomesOf(parts, LINK_ETHERNET, configFor('vxlan', 6));
+  t.strictSame(
+    outcomes.map(nameOf),
+    ['forward', reason.FRAGMENT, reason.FRAGMENT],
+    'RFC 6946: a whole packet',
+  );
+});
+
 t.test('headers that a snap length cut off do not decide', { skip: skipUnless('editcap') }, async t => {
   const folder = t.testdir();
   const frames = [outer('vxlan', inner('vxlan', 400), toUs(4)), framed(peerMac, own, segment(V4, 400))];
