@@ -107,6 +107,8 @@ export function classifyIngress(
   let dropped = 0;
   let message = -1;
   let peer = -1;
+  // What all datagrams of a message share: its source is looked up once.
+  let refusal = FORWARD;
   for (let i = 0; i < count; i++) {
     const at = i * DESC_STRIDE;
     if (table[at + DESC_SOURCE] !== message) {
@@ -119,12 +121,13 @@ export function classifyIngress(
         sources[source + 2]!,
         sources[source + 3]!,
       );
+      if (sources[source + SOURCE_TRUNCATED] === 1) refusal = TRUNCATED;
+      else refusal = peer < 0 ? UNKNOWN_PEER : FORWARD;
     }
     table[at + DESC_PEER] = peer;
     table[at + DESC_L3] = 0;
     let verdict = FORWARD;
-    if (sources[message * SOURCE_STRIDE + SOURCE_TRUNCATED] === 1) verdict = TRUNCATED;
-    else if (peer < 0) verdict = UNKNOWN_PEER;
+    if (refusal !== FORWARD) verdict = refusal;
     else if (config.ethernet === 1) verdict = classifyVxlan(table, at, view, peer, tables, config);
     else
       verdict = classifyUdp(view, table[at + DESC_OFFSET]!, table[at + DESC_LENGTH]!, peer, tables, config);
