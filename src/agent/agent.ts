@@ -25,7 +25,7 @@ import { dropStaleDevices, recordDevices } from './overlay/stale-devices.ts';
 import { PodRegistry } from './pod-registry.ts';
 import { PeerMonitor } from './probe/peer-monitor.ts';
 import { announceReady, Readiness } from './readiness.ts';
-import { RecorderWatch } from './recorder/recorder-watch.ts';
+import { type RecorderWatch, recorderOf } from './recorder/recorder-watch.ts';
 import { RestartRequests } from './restart-requests.ts';
 import { StartFault } from './start-fault.ts';
 import { StoreWatch } from './store/store-watch.ts';
@@ -78,9 +78,9 @@ export class Agent {
     this.endpoints = new Endpoints(log);
     this.uncaught = new UncaughtRecord(options.stateDir);
     this.pods = new PodRegistry(options.stateDir, text => log.warn(text));
-    this.pods.observe(addresses => {
-      for (const { flows } of this.#network?.overlays ?? []) flows?.retire(addresses);
-    });
+    this.pods.observe(addresses =>
+      this.#network?.overlays.forEach(({ flows }) => void flows?.retire(addresses)),
+    );
     this.watch = new StoreWatch(store, log);
     this.#events = new EventRecorder(store);
     this.#fault = new StartFault(this.readiness, this.#events, log);
@@ -138,13 +138,7 @@ export class Agent {
       log,
       (type, message) => this.#events.record(type, 'RipstopPeers', message),
     );
-    this.recorder = new RecorderWatch({
-      stateDir: options.stateDir,
-      overlays: () => this.#network?.overlays ?? [],
-      settings: () => this.#network?.inputs.settings.values,
-      log,
-      recordEvent: message => this.#events.record('Warning', 'RipstopRecording', message),
-    });
+    this.recorder = recorderOf(this, this.#events, log);
     this.#kernelEvents = new EventSocket(options.netns, ['link', 'address', 'route', 'neighbour']);
   }
 

@@ -1,3 +1,4 @@
+import { elementAt } from '../base/at.ts';
 import type { RipstopError } from '../base/errors.ts';
 import { heapTrim } from '../base/memory/heap-trim.ts';
 import { mappedBytesOf, requireAddress } from '../ip/address.ts';
@@ -15,7 +16,7 @@ import { checkAddonLayout } from './io/check-addon-layout.ts';
 import { KernelCounters, type KernelCounts, NO_KERNEL_COUNTS } from './io/kernel-counters.ts';
 import { describeOffloads, type Offloads, probeOffloads } from './io/offloads.ts';
 import { persistTun } from './io/tun.ts';
-import { openReceivers, openSenders, sendersOf } from './io/udp.ts';
+import { openReceivers, openSenders, reportHeaders, sendersOf } from './io/udp.ts';
 import { openDevice, openRaw } from './open-descriptors.ts';
 import { type DataPlaneOptions, DEFAULT_CAPACITY } from './options.ts';
 import { PathChecks } from './path-checks.ts';
@@ -136,10 +137,8 @@ export class DataPlane {
     );
     this.#memory = new GrowingMemory(this.#writer, queues * 2);
     this.#peers = new PeerSet(options, this.#writer, this.#paths, capacity => this.#grow(capacity));
-    const sourcePorts = sendersOf(
-      this.#sendOnly.map(fd => native.udpPort(fd)),
-      port,
-    );
+    const ports = this.#sendOnly.map(fd => native.udpPort(fd));
+    const sourcePorts = sendersOf(ports, port);
     this.taps = new TapRegistry(options, this.#writer, sourcePorts);
     this.#configs = forwarderConfig(options, sourcePorts.length - 1);
     const shared = this.#sharedPlan(icmp);
@@ -166,10 +165,7 @@ export class DataPlane {
       probe: options.probe,
       log,
       slots: () => Array.from(this.#writer.slots.entries(), ([, slot]) => slot),
-      peerIn: slot => {
-        const id = this.#writer.slots.idOf(slot);
-        return id === undefined ? undefined : this.#writer.peer(id);
-      },
+      peerIn: slot => this.#writer.peerIn(slot),
       changed: ids => this.#afterChange(this.#peers.renew(ids)),
       ignoreIcmp: () => this.#ignoreIcmp(),
     });
@@ -208,17 +204,12 @@ export class DataPlane {
       const offloads = probeOffloads(device.switches, device.queues, receivers);
       const [queue] = device.queues;
       if (persistent && queue !== undefined) persistTun(queue);
-      const [receiver] = receivers;
-      if (receiver === undefined) throw new Error('no receiving socket');
-      const senders = sendersOf(this.#sendOnly, receiver);
+      const senders = sendersOf(this.#sendOnly, elementAt(receivers, 0));
       this.#supervisor.run(this.#workerIo(device.queues, receivers, senders, offloads));
       this.#descriptors.push(...opened);
       this.#opened = { deviceName: device.name, offloads, senders };
       this.#kernelCounters = counters;
-      const { family } = requireAddress(this.#options.address);
-      this.taps.onReportHeaders = isOn => {
-        for (const fd of receivers) native.udpReportHeaders(fd, family, isOn ? 1 : 0);
-      };
+      this.taps.onReportHeaders = isOn => reportHeaders(receivers, this.#options.address, isOn);
       log.info({ device: device.name, offloads }, `offloads ${describeOffloads(offloads)}`);
     } catch (error) {
       for (const fd of opened) native.closeFd(fd);

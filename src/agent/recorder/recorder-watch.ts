@@ -6,6 +6,7 @@ import { writeRecording } from '../../capture/recorder/recording.ts';
 import { FileSink } from '../../capture/sink/file-sink.ts';
 import { VERDICTS } from '../../dataplane/dataplane.ts';
 import type { Settings } from '../config/settings.ts';
+import type { EventRecorder } from '../event-recorder.ts';
 import type { Overlay } from '../overlay/overlay.ts';
 import { Recordings } from './recordings.ts';
 import { type Fired, type Observed, Triggers } from './triggers.ts';
@@ -104,6 +105,28 @@ export class RecorderWatch {
       ),
     );
   }
+}
+
+/** What the watch needs of an agent. */
+interface Watched {
+  readonly options: { readonly stateDir: string };
+  readonly network:
+    | {
+        readonly overlays: readonly Overlay[];
+        readonly inputs: { readonly settings: { readonly values: Settings } };
+      }
+    | undefined;
+}
+
+/** The watch of an agent. */
+export function recorderOf(agent: Watched, events: EventRecorder, log: Log): RecorderWatch {
+  return new RecorderWatch({
+    stateDir: agent.options.stateDir,
+    overlays: () => agent.network?.overlays ?? [],
+    settings: () => agent.network?.inputs.settings.values,
+    log,
+    recordEvent: message => events.record('Warning', 'RipstopRecording', message),
+  });
 }
 
 /** Sums by peer. */

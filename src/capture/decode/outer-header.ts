@@ -2,6 +2,7 @@ import { buildOuter, type Outer } from '../../../encap/outer-header.ts';
 import { remoteChecksumHeader } from '../../../encap/vxlan.ts';
 import { formatIp, viewOf } from '../../../encap/wire/addresses.ts';
 import { NEEDS_CHECKSUM } from '../../../encap/wire/vnet-hdr.ts';
+import { NO_PLACES } from '../../dataplane/tap/record-layout.ts';
 import { addressBytes } from '../../ip/address.ts';
 import { macBytes } from '../../ip/mac.ts';
 import { type CaptureContext, encapsulationOf, ownAddress } from '../live/context.ts';
@@ -90,7 +91,7 @@ export function unknownFields(record: CaptureRecord, context: CaptureContext): s
     ...(isEthernet && !link?.sourceMac ? ['source MAC'] : []),
     ...(isEthernet && !link?.destinationMac ? ['destination MAC'] : []),
     ...(link?.hopLimit === undefined ? ['TTL'] : []),
-    ...(hasDontFragment(record, context) ? [] : ['identification']),
+    ...(hasDontFragment(record, context) && record.places !== NO_PLACES ? [] : ['identification']),
   ];
 }
 

@@ -113,7 +113,12 @@ export function copyKept(ring: KeptRing, position: number, frame: KeptFrame, poi
   put(capture.RECORD_ERROR, peerAndError >>> 16);
   put(capture.RECORD_PORT, segmentsAndPort >>> 16);
   for (let i = 0; i < 4; i++)
-    put(capture.RECORD_ADDRESS + i, kind === capture.KIND_INGRESS ? word(kept.KEPT_ADDRESS + i) : 0);
+    put(
+      capture.RECORD_ADDRESS + i,
+      kind === capture.KIND_INGRESS ? word(kept.KEPT_ADDRESS + i) : capture.NO_PLACES,
+    );
+  put(capture.RECORD_HOP_LIMIT, -1);
+  put(capture.RECORD_FLOW_INFO, 0);
   put(capture.RECORD_LOST, 0);
   put(capture.RECORD_LATENCY_AND_PADDING, latencyAndPadding);
   put(capture.RECORD_DECIDED, word(kept.KEPT_DECIDED));

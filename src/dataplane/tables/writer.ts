@@ -73,6 +73,12 @@ export class TablesWriter {
     return ((generationOf(this.#tables) & 1) === 0 ? even : odd).peers;
   }
 
+  /** The peer in a slot. */
+  peerIn(slot: number): Peer | undefined {
+    const id = this.slots.idOf(slot);
+    return id === undefined ? undefined : this.peer(id);
+  }
+
   /** The newest version of a peer, whether readers see it already or not. */
   peer(id: string): Peer | undefined {
     return this.#wanted.get(id)?.peer;

@@ -50,8 +50,10 @@ export const RECORD_SEGMENTS = 11;
 export const RECORD_ERROR = 12;
 /** Egress: index of the sending socket. Ingress: UDP source port. */
 export const RECORD_PORT = 13;
-/** Ingress: underlay source address in four words. Egress: DESC_PLACES in the first one, zeros. */
+/** Ingress: underlay source address in four words. Egress: DESC_PLACES or NO_PLACES in the first one. */
 export const RECORD_ADDRESS = 14;
+/** The places are not known: the flight recorder does not keep them. */
+export const NO_PLACES = -2;
 /** Records that this ring had to drop until this batch began, modulo 2^32. */
 export const RECORD_LOST = 18;
 /**

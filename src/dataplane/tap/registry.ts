@@ -137,8 +137,7 @@ export class TapRegistry {
 
   /** The peer that has a slot now. */
   peerAt(slot: number): CapturedPeer | undefined {
-    const id = this.#writer.slots.idOf(slot);
-    const peer = id === undefined ? undefined : this.#writer.peer(id);
+    const peer = this.#writer.peerIn(slot);
     return peer && this.#shown(peer);
   }
 

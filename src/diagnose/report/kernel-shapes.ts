@@ -113,6 +113,7 @@ const route = openObject(
     ),
     onlink: required(boolean),
     mtu: u32,
+    hopLimit: u32,
     advmss: u32,
     hops: listOf(hop),
   },

@@ -14,7 +14,7 @@ function route(destination: string, link: number, more: Partial<Route> = {}): Ro
       source: undefined,
     },
     ...{ metric: 0, table: 254, protocol: 3, scope: 0, type: 'unicast', onlink: false, mtu: undefined },
-    ...{ advmss: undefined, hops: undefined, ...more },
+    ...{ hopLimit: undefined, advmss: undefined, hops: undefined, ...more },
   };
 }
 
