@@ -78,9 +78,7 @@ export class Agent {
     this.endpoints = new Endpoints(log);
     this.uncaught = new UncaughtRecord(options.stateDir);
     this.pods = new PodRegistry(options.stateDir, text => log.warn(text));
-    this.pods.observe(addresses =>
-      this.#network?.overlays.forEach(({ flows }) => void flows?.retire(addresses)),
-    );
+    this.pods.observe(owners => void this.#network?.overlays.map(one => one.flows?.retire(owners)));
     this.watch = new StoreWatch(store, log);
     this.#events = new EventRecorder(store);
     this.#fault = new StartFault(this.readiness, this.#events, log);
