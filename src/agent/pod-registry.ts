@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { removeStaleTemps, writeFileAtomic } from '../base/atomic-file.ts';
 import { contain } from '../base/boundary.ts';
 import { describeError } from '../base/errors.ts';
@@ -86,7 +86,7 @@ export class PodRegistry {
    * @param links names of the interfaces of the node
    */
   reconcile(links: ReadonlySet<string>): void {
-    this.#end(({ netns, hostLinks }) => !existsSync(netns) || hostLinks.some(name => !links.has(name)));
+    this.#end(({ netns, hostLinks }) => isMissing(netns) || hostLinks.some(name => !links.has(name)));
   }
 
   /**
@@ -175,6 +175,11 @@ export class PodRegistry {
     }
     this.#writing = undefined;
   }
+}
+
+/** False where the directory is not visible: an agent in a container has its own /proc. */
+function isMissing(netns: string): boolean {
+  return existsSync(dirname(netns)) && !existsSync(netns);
 }
 
 function isSame(one: Attachment, other: Attachment): boolean {

@@ -85,10 +85,16 @@ t.test('an address that is used again has the pod of each time, also in the next
 t.test('the next start drops pods whose namespace or interface is gone', async t => {
   const pods = open(folderOf(t));
   pods.attached(first, ['10.244.1.5'], WEB);
-  pods.attached({ ...second, netns: '/nonexistent/netns' }, ['10.244.1.6'], DNS);
+  pods.attached({ ...second, netns: '/proc/nonexistent' }, ['10.244.1.6'], DNS);
   pods.attached({ ...second, containerId: 'c3', hostLinks: ['lo', 'veth77'] }, ['10.244.1.7'], DNS);
+  const hidden = { ...second, containerId: 'c4', netns: '/proc/nonexistent/ns/net' };
+  pods.attached(hidden, ['10.244.1.8'], DNS);
   pods.reconcile(new Set(['lo', 'eth0']));
-  t.strictSame(namesOf(pods), ['10.244.1.5 default/web-1']);
+  t.strictSame(
+    namesOf(pods),
+    ['10.244.1.5 default/web-1', '10.244.1.8 kube-system/dns.0'],
+    'a namespace whose directory is not visible may be there',
+  );
 });
 
 t.test('GC leaves the valid attachments of its network, and all of other networks', async t => {

@@ -10,8 +10,8 @@ export function addCompletion(program: Command): void {
     .command('completion')
     .summary('print a completion script for a shell')
     .description(
-      'Prints a script with which the shell completes commands, options and values of `ripstop`, also the names of peers ' +
-        'and devices of the running agent. For the present shell: source <(ripstop completion bash).',
+      'Prints a script with which the shell completes commands, options and values of `ripstop`, also the names of peers, ' +
+        'devices and pods of the running agent. For the present shell: source <(ripstop completion bash).',
     )
     .addArgument(new Argument('<shell>', 'the shell').choices(SHELLS))
     .action((shell: Shell) => void process.stdout.write(SCRIPTS[shell]));

@@ -13,10 +13,18 @@ const peers: Source = async socket =>
 const devices: Source = async socket =>
   (await getJson(socket, '/captures', { timeoutMs: TIMEOUT_MS })).map(({ device }) => device);
 
+const pods: Source = async socket =>
+  (await getJson(socket, '/pods', { timeoutMs: TIMEOUT_MS }))
+    .filter(({ until }) => until === null)
+    .map(({ namespace, name }) => `${namespace}/${name}`);
+
 /** By option, or by command and argument. */
 const SOURCES: Readonly<Record<string, Source>> = {
   '--peer': peers,
   '--device': devices,
+  '--pod': pods,
+  '--src': pods,
+  '--dst': pods,
   '--point': () => POINT_NAMES,
   '--verdict': () => ['drop', ...VERDICTS.map(({ name }) => name)],
   'explain name': () => EXPLANATIONS.map(({ name }) => name),
