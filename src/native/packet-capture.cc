@@ -160,8 +160,9 @@ napi_value CaptureRead(napi_env env, napi_callback_info info) {
     header.msg_controllen = sizeof batch.controls[at];
   }
   const int received = recvmmsg(fd, batch.messages, static_cast<unsigned>(count), MSG_DONTWAIT, nullptr);
-  for (int at = 0; at < received; at++)
-    Describe(&batch, static_cast<size_t>(at), slab + at * slot, static_cast<int32_t>(at * slot), table + at * kCapturedStride);
+  const size_t frames = received < 0 ? 0 : static_cast<size_t>(received);
+  for (size_t at = 0; at < frames; at++)
+    Describe(&batch, at, slab + at * slot, static_cast<int32_t>(at * slot), table + at * kCapturedStride);
   return call.NumberOrErrno(received);
 }
 

@@ -18,7 +18,7 @@ const WANTED = [
   /^dist\/(encap|src)\/.*\.js$/,
   /^dist\/(encap|src)\/.*\.d\.ts$/,
   /^dist\/web\/(index\.html|web\.js|web\.css|icon\.svg)$/,
-  /^dist\/cni\/(launch|plugins)\.cjs$/,
+  /^dist\/cni\/(launch|plugins|re2js)\.cjs$/,
   /^prebuilds\//,
   // From these another platform builds the addon.
   /^src\/native\/([\w-]+\/)?[\w-]+\.(cc|h|gyp)$|^src\/native\/install\.mjs$/,
