@@ -14,8 +14,8 @@ import { type Fired, type Observed, Triggers } from './triggers.ts';
 const LOOK_MS = 1000;
 /** Looks between two sums over all peers. */
 const PEERS_EVERY = 5;
-/** Newest frames of each worker that a recording has: about 5 MB. */
-const FRAMES_PER_WORKER = 10_000;
+/** Newest frames that a recording has: about 5 MB. */
+const FRAMES = 20_000;
 
 const TOO_BIG = VERDICTS.findIndex(({ name }) => name === 'too-big');
 
@@ -47,6 +47,7 @@ export class RecorderWatch {
   }
 
   start(): void {
+    this.#writing = this.recordings.removeUnfinished();
     this.#timer = setInterval(() => contain('recorder', () => this.look()), LOOK_MS).unref();
   }
 
@@ -67,18 +68,19 @@ export class RecorderWatch {
       const triggers = this.#triggers.get(recorder) ?? new Triggers();
       this.#triggers.set(recorder, triggers);
       if (isPeersTurn) this.#peers.set(recorder, peersOf(overlay));
-      for (const fired of triggers.look(this.#observe(overlay, settings), settings))
+      const isReset = settings.triggerReset && !triggers.isQuiet('reset');
+      for (const fired of triggers.look(this.#observe(overlay, isReset), settings))
         this.#freeze(overlay, fired);
     }
   }
 
-  #observe({ recorder, plane }: Overlay, settings: Settings): Observed {
+  #observe({ recorder, plane }: Overlay, isReset: boolean): Observed {
     if (!recorder || !plane) throw new Error('bug: an overlay without a data plane');
     return {
       tooBig: recorder.journal.lost(TOO_BIG),
       lagMs: Math.max(plane.lag.egress.lastMs, plane.lag.ingress.lastMs),
       peers: this.#peers.get(recorder) ?? new Map(),
-      reset: settings.triggerReset ? recorder.findReset() : undefined,
+      reset: isReset ? recorder.findReset() : undefined,
     };
   }
 
@@ -86,24 +88,28 @@ export class RecorderWatch {
     if (!recorder) return;
     const device = plan.device ?? '';
     const write = async (): Promise<void> => {
+      await this.#prune();
       const path = await this.recordings.newPath(trigger, device);
       const about = `${device}: ${reason}`;
       const packets = await writeRecording(recorder, {
-        framesPerWorker: FRAMES_PER_WORKER,
+        framesPerWorker: Math.ceil(FRAMES / recorder.workers),
         reason: about,
         open: options => FileSink.open({ ...options, path }),
       });
       const text = `flight recorder frozen: ${about}: ${basename(path)}`;
       this.#log.warn({ trigger, device, file: path, packets }, text);
       this.#options.recordEvent(`${about}: ${path}`);
-      for (const name of await this.recordings.prune())
-        this.#log.info({ file: name }, 'old recording removed');
+      await this.#prune();
     };
     this.#writing = this.#writing.then(() =>
       write().catch(error =>
         this.#log.error({ trigger, device }, `cannot write the flight recorder: ${describeError(error)}`),
       ),
     );
+  }
+
+  async #prune(): Promise<void> {
+    for (const name of await this.recordings.prune()) this.#log.info({ file: name }, 'old recording removed');
   }
 }
 

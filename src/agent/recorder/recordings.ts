@@ -9,6 +9,8 @@ const FILES_MAX = 8;
 const BYTES_MAX = 32 << 20;
 
 const SUFFIX = '.pcapng';
+/** What `FileSink` adds until a file is complete. */
+const UNFINISHED = '.part';
 /** Of a recording, `20261130T140509123Z-too-big-flannel.1.pcapng`. */
 const NAME = /^\d{8}T\d{9}Z-(?<trigger>peer-loss|worker-lag|too-big|reset)-[\w.-]+\.pcapng$/;
 
@@ -58,6 +60,15 @@ export class Recordings {
   async find(name: string): Promise<string | undefined> {
     const known = await this.list();
     return known.some(one => one.name === name) ? join(this.directory, name) : undefined;
+  }
+
+  /** Removes what an agent that was killed had not finished. Only while none is written. */
+  async removeUnfinished(): Promise<void> {
+    const names = await readdir(this.directory).catch(() => []);
+    const unfinished = names.filter(
+      name => name.endsWith(UNFINISHED) && NAME.test(name.slice(0, -UNFINISHED.length)),
+    );
+    await Promise.all(unfinished.map(name => rm(join(this.directory, name), { force: true })));
   }
 
   /** Removes the oldest recordings beyond the limits, but never the newest one. @returns names of the removed ones */

@@ -52,13 +52,14 @@ export class Triggers {
     };
     return TRIGGERS.flatMap(trigger => {
       const reason = reasons[trigger];
-      if (reason === undefined || this.#isQuiet(trigger)) return [];
+      if (reason === undefined || this.isQuiet(trigger)) return [];
       this.#firedAt.set(trigger, this.#now());
       return [{ trigger, reason }];
     });
   }
 
-  #isQuiet(trigger: Trigger): boolean {
+  /** True while the trigger cannot fire: its reason need not be looked for. */
+  isQuiet(trigger: Trigger): boolean {
     const at = this.#firedAt.get(trigger);
     return at !== undefined && this.#now() - at < QUIET_MS;
   }

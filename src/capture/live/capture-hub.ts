@@ -143,7 +143,10 @@ interface TapUse {
 /** Asks the kernel for the links to peers, at most once in LINK_MS for each. */
 class LinkWatch {
   readonly #linkTo: LinkLookup;
-  readonly #known = new Map<string, { readonly until: number; readonly text: string }>();
+  readonly #known = new Map<
+    string,
+    { readonly until: number; readonly validMs: number; readonly text: string }
+  >();
   #now = 0;
 
   constructor(linkTo: LinkLookup) {
@@ -161,10 +164,13 @@ class LinkWatch {
     if (known && this.#now < known.until) return undefined;
     const link = this.#linkTo(address);
     const text = JSON.stringify(link ?? null);
-    // The kernel may still be asking for the MAC: the next visit looks again.
-    const validMs = link && link.destinationMac === undefined ? POLL_MS : LINK_MS;
-    this.#known.set(address, { until: this.#now + validMs, text });
-    return text === (known?.text ?? 'null') ? undefined : link;
+    const isNew = text !== (known?.text ?? 'null');
+    // The kernel may still be asking for the MAC: the next visits look again, less and less often, as it may not get one.
+    const isAsking = link?.sourceMac !== undefined && link.destinationMac === undefined;
+    const again = isNew ? POLL_MS : Math.min(LINK_MS, 2 * (known?.validMs ?? POLL_MS));
+    const validMs = isAsking ? again : LINK_MS;
+    this.#known.set(address, { until: this.#now + validMs, validMs, text });
+    return isNew ? link : undefined;
   }
 }
 

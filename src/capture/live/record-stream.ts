@@ -51,7 +51,7 @@ const BATCH = 1024;
 
 /** The message that opens a stream. */
 export function encodeContext(context: CaptureContext): Uint8Array {
-  return encodeJson(KIND_CONTEXT, context);
+  return encodeJson(KIND_CONTEXT, { ...context, recordBytes: RECORD_HEADER_BYTES });
 }
 
 /** The message of a change of the peers. */
@@ -163,10 +163,22 @@ export async function readRecordStream(chunks: AsyncIterable<Uint8Array>): Promi
   const source = new ByteSource(chunks);
   const first = await nextMessage(source);
   if (first?.kind !== KIND_CONTEXT) broken(source, 'it does not begin with a context');
-  const context = jsonOf(source, first.body, readContext);
+  const context = jsonOf(source, first.body, readOpening);
   const peers = new PeerHistory(context);
   const pods = new PodNames();
   return { context, pods, batches: () => batches(source, peers, pods) };
+}
+
+/** @throws RipstopError EAGENT for records of another layout than this version has */
+function readOpening(raw: unknown): CaptureContext {
+  const { recordBytes, ...context } = raw as { readonly recordBytes?: unknown };
+  if (recordBytes !== RECORD_HEADER_BYTES)
+    throw new RipstopError(
+      'EAGENT',
+      'the agent is of another version, whose records this command cannot read',
+      'restart the agent, or use the `ripstop` of its version',
+    );
+  return readContext(context);
 }
 
 function jsonOf<T>(source: ByteSource, body: DataView, read: (raw: unknown) => T): T {

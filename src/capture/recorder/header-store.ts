@@ -41,8 +41,8 @@ export class HeaderStore {
   readonly #source: RecorderSource;
   readonly #layout: FrameLayout;
   #history: PeerHistory | undefined;
-  /** Start of the recording, ns: what the rings have from before is not shown. */
-  #since = 0;
+  /** By ring, where the recording begins: what the rings have from before is not shown. */
+  #begins: number[];
   /** Positions at the last `measure`, and its time. */
   #ends: number[];
   #measuredAt: number;
@@ -56,6 +56,7 @@ export class HeaderStore {
       kind: kindOfWorker(worker),
     }));
     this.#ends = this.rings.map(({ ring }) => keptEnd(ring));
+    this.#begins = this.#ends;
     this.#measuredAt = performance.now();
     if (source.isRecording) this.#begin();
   }
@@ -71,7 +72,8 @@ export class HeaderStore {
   }
 
   #begin(): void {
-    this.#since = Date.now() * 1e6;
+    // Not a time: the clock may be set back.
+    this.#begins = this.rings.map(({ ring }) => keptEnd(ring));
     this.#history = new PeerHistory(this.#source.context());
   }
 
@@ -80,6 +82,7 @@ export class HeaderStore {
     const history = this.#history;
     if (!history || !this.isOn) return;
     for (const change of this.#source.changesAfter(history.generation)) history.apply(change);
+    this.#begins = this.rings.map((_, at) => this.span(at).start);
     const now = performance.now();
     const seconds = (now - this.#measuredAt) / 1000;
     if (seconds < 0.1) return;
@@ -106,6 +109,16 @@ export class HeaderStore {
     return this.rings.reduce((sum, { ring }) => sum + ring.capacity, 0);
   }
 
+  /** The frames of a ring since the recording began. @param from leaves out those before it */
+  span(at: number, from?: number): KeptSpan {
+    const { ring } = elementAt(this.rings, at);
+    const begin = elementAt(this.#begins, at);
+    const span = keptSpan(ring, begin);
+    const isLater =
+      from !== undefined && keptDistance(ring, from, span.end) < keptDistance(ring, span.start, span.end);
+    return isLater ? { start: from, end: span.end } : span;
+  }
+
   /** Peers that a frame may belong to. */
   peers(): Iterable<CapturePeer> {
     return this.#history?.all() ?? [];
@@ -118,8 +131,8 @@ export class HeaderStore {
 
   /** Time of the first frame of each worker that `frames` has, ns; infinite for a worker without frames. */
   starts(from: number, most?: number): number[] {
-    return this.rings.map(({ ring }) => {
-      const span = keptSpan(ring);
+    return this.rings.map(({ ring }, at) => {
+      const span = this.span(at);
       const first = this.#first(ring, span, from, most);
       return first === span.end ? Number.POSITIVE_INFINITY : keptTime(ring, first);
     });
@@ -137,8 +150,8 @@ export class HeaderStore {
     points: number,
     most?: number,
   ): Generator<readonly [KeptFrame, number, number], void, void> {
-    const sources = this.rings.map(({ ring, kind }) => {
-      const span = keptSpan(ring);
+    const sources = this.rings.map(({ ring, kind }, at) => {
+      const span = this.span(at);
       const position = this.#first(ring, span, from, most);
       return { ring, end: span.end, position, frame: createKeptFrame(kind, this.#layout) };
     });
@@ -169,12 +182,11 @@ export class HeaderStore {
 
   /** Position of the first frame that is not older than `from`; the frames of a ring are in the order of their times. */
   #first(ring: KeptRing, { start, end }: KeptSpan, from: number, most = Number.POSITIVE_INFINITY): number {
-    const time = Math.max(from, this.#since);
     let high = keptDistance(ring, start, end);
     let low = Math.max(0, high - most);
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (keptTime(ring, (start + middle) % ring.modulus) < time) low = middle + 1;
+      if (keptTime(ring, (start + middle) % ring.modulus) < from) low = middle + 1;
       else high = middle;
     }
     return (start + low) % ring.modulus;

@@ -50,6 +50,8 @@ export class LossJournal {
   readonly #workers: readonly { readonly memory: LossMemory; readonly kind: number }[];
   /** By worker and verdict: position after the last frame that was taken, and its number. */
   readonly #taken: { position: number; number: number }[][];
+  /** By slot: frames lost of its former peers. */
+  readonly #lostBefore = new Map<number, number>();
   /** By verdict, the oldest first. */
   readonly #frames = new Map<number, LostFrame[]>();
 
@@ -105,9 +107,10 @@ export class LossJournal {
     if (frames.length > FRAMES_PER_VERDICT) frames.shift();
   }
 
-  /** The last lost frames of all verdicts, the oldest first. */
-  last(count: number): LostFrame[] {
-    const all = [...this.#frames.values()].flat().sort((a, b) => a.time - b.time);
+  /** The last lost frames of all verdicts that `isWanted`, the oldest first. */
+  last(count: number, isWanted: (frame: LostFrame) => boolean = () => true): LostFrame[] {
+    const all = [...this.#frames.values()].flat().filter(isWanted);
+    all.sort((a, b) => a.time - b.time);
     return count === 0 ? [] : all.slice(-count);
   }
 
@@ -131,13 +134,18 @@ export class LossJournal {
     }, 0);
   }
 
-  /**
-   * Frames lost of a peer in both directions since it has its slot, or before it if another peer had the slot; without
-   * broadcast and multicast.
-   */
+  /** Frames lost of a peer in both directions since it has its slot, without those that are lost in normal operation. */
   lostOfPeer(id: string): number {
     const slot = this.#source.slotOf(id);
-    if (slot === undefined) return 0;
+    return slot === undefined ? 0 : this.#lostInSlot(slot) - (this.#lostBefore.get(slot) ?? 0);
+  }
+
+  /** A slot is free for another peer. */
+  slotFreed(slot: number): void {
+    this.#lostBefore.set(slot, this.#lostInSlot(slot));
+  }
+
+  #lostInSlot(slot: number): number {
     return this.#workers.reduce((sum, { memory }) => sum + (Atomics.load(memory.peers, slot) >>> 0), 0);
   }
 }

@@ -1,24 +1,25 @@
 import { formatIp } from '../../../encap/wire/addresses.ts';
 import { RST } from '../../../encap/wire/tcp.ts';
+import { elementAt } from '../../base/at.ts';
 import { OUTER_VERDICTS } from '../../dataplane/descriptor/verdicts.ts';
-import { isKept, type KeptRing, type KeptSpan, keptEnd, keptSpan } from '../../dataplane/tap/kept-ring.ts';
+import { isKept, keptDistance, keptEnd } from '../../dataplane/tap/kept-ring.ts';
 import { KIND_INGRESS } from '../../dataplane/tap/record-layout.ts';
 import { EGRESS, FlowFields, INGRESS, reverseKey } from '../flows/flow-fields.ts';
 import type { HeaderRing, HeaderStore } from './header-store.ts';
 import { type FrameLayout, innerBytes, keptVerdict } from './kept-frame.ts';
 
-/** Searches for earlier data of a connection per call: each looks through all headers. */
-const SEARCHES_MAX = 4;
+/** Frames of each ring that are looked at per call, the newest ones: at most some 20 ms on the control thread. */
+const FRAMES_MAX = 16_384;
+/** RSTs per call of which earlier data is looked for. */
+const RESETS_MAX = 16;
 
-/** Finds connections that a RST ended after they had carried data, among the recorded headers. */
+/** Finds connections that a RST ended after they had carried data, among the newest recorded headers. */
 export class ResetWatch {
   readonly #store: HeaderStore;
   readonly #layout: FrameLayout;
   readonly #fields = new FlowFields();
-  readonly #reset = new FlowFields();
-  readonly #reversed = new Int32Array(this.#fields.key.length);
   /** Positions up to which the rings were searched. */
-  readonly #seen: number[];
+  #seen: number[];
 
   constructor(store: HeaderStore, layout: FrameLayout) {
     this.#store = store;
@@ -26,36 +27,43 @@ export class ResetWatch {
     this.#seen = store.rings.map(({ ring }) => keptEnd(ring));
   }
 
-  /** Looks at the frames since the last call. @returns the connection of the first such RST, undefined for none */
+  /** Looks at the frames since the last call. @returns the connection of one such RST, undefined for none */
   find(): string | undefined {
-    let searches = 0;
-    let found: string | undefined;
-    for (const [worker, ring] of this.#store.rings.entries()) {
-      const span = keptSpan(ring.ring, this.#seen[worker]);
-      for (const position of positions(ring.ring, span)) {
-        if (found !== undefined || searches === SEARCHES_MAX) break;
-        if (!this.#read(ring, position, this.#reset) || (this.#reset.flags & RST) === 0) continue;
-        searches++;
-        if (this.#hadData()) found = describeFlow(this.#reset.key);
+    const resets = this.#resets();
+    if (resets.length === 0) return undefined;
+    for (const at of this.#store.rings.keys())
+      for (const _ of this.#newest(at)) {
+        if (this.#fields.payload === 0) continue;
+        const { key } = this.#fields;
+        const reset = resets.find(one => isEqual(one.key, key) || isEqual(one.reversed, key));
+        if (reset) return describeFlow(reset.key);
       }
-      this.#seen[worker] = span.end;
-    }
+    return undefined;
+  }
+
+  /** The RSTs since the last call. */
+  #resets(): { readonly key: Int32Array; readonly reversed: Int32Array }[] {
+    const found: { key: Int32Array; reversed: Int32Array }[] = [];
+    for (const at of this.#store.rings.keys())
+      for (const _ of this.#newest(at, this.#seen[at])) {
+        if ((this.#fields.flags & RST) === 0 || found.length === RESETS_MAX) continue;
+        const key = this.#fields.key.slice();
+        const reversed = new Int32Array(key.length);
+        reverseKey(key, reversed);
+        found.push({ key, reversed });
+      }
+    this.#seen = this.#store.rings.map(({ ring }) => keptEnd(ring));
     return found;
   }
 
-  /** True if the connection of `#reset` carried data in either direction. */
-  #hadData(): boolean {
-    const { key } = this.#reset;
-    reverseKey(key, this.#reversed);
-    for (const ring of this.#store.rings)
-      for (const position of positions(ring.ring, keptSpan(ring.ring)))
-        if (
-          this.#read(ring, position, this.#fields) &&
-          this.#fields.payload > 0 &&
-          (isEqual(this.#fields.key, key) || isEqual(this.#fields.key, this.#reversed))
-        )
-          return true;
-    return false;
+  /** Reads the newest TCP frames of a ring into `#fields`, one after the other. @param from leaves out those before it */
+  *#newest(at: number, from?: number): Generator<void, void, void> {
+    const ring = elementAt(this.#store.rings, at);
+    const { modulus } = ring.ring;
+    const { start, end } = this.#store.span(at, from);
+    const skipped = Math.max(0, keptDistance(ring.ring, start, end) - FRAMES_MAX);
+    for (let position = (start + skipped) % modulus; position !== end; position = (position + 1) % modulus)
+      if (this.#read(ring, position, this.#fields)) yield;
   }
 
   /** Reads the headers of a frame. @returns whether it is TCP, and was not overwritten meanwhile */
@@ -76,12 +84,9 @@ export class ResetWatch {
   }
 }
 
-function* positions({ modulus }: KeptRing, { start, end }: KeptSpan): Generator<number, void, void> {
-  for (let position = start; position !== end; position = (position + 1) % modulus) yield position;
-}
-
 function isEqual(a: Int32Array, b: Int32Array): boolean {
-  return a.every((word, index) => word === b[index]);
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 /** `10.244.1.2:40000 to 10.244.2.3:80`. */

@@ -11,6 +11,8 @@ export interface RecorderSource extends CaptureSource {
   isRecording: boolean;
   /** Set by the reader: called before the peers change. */
   beforeChange: () => void;
+  /** Set by the reader: called when a slot is free for another peer. */
+  slotFreed: (slot: number) => void;
   /** By number. */
   readonly verdicts: readonly CaptureVerdict[];
   /** The slot that a peer has now. */

@@ -22,6 +22,8 @@ export class TablesWriter {
   readonly slots: PeerSlots;
   /** Called before peers change. */
   onChange: () => void = () => {};
+  /** Called when a slot is free for another peer. */
+  onSlotFreed: (slot: number) => void = () => {};
   /** Called when readers see a new generation. */
   onPublish: () => void = () => {};
   readonly #defaults: PeerDefaults;
@@ -170,7 +172,10 @@ export class TablesWriter {
     if (!this.#waits) return true;
     if (!this.canPublish()) return false;
     // All readers are in the current generation or idle, so none counts for a peer that vanished before it.
-    for (const slot of this.slots.recycle()) this.#resetSlot(slot);
+    for (const slot of this.slots.recycle()) {
+      this.#resetSlot(slot);
+      this.onSlotFreed(slot);
+    }
     this.#show();
     return !this.#waits;
   }

@@ -1,6 +1,6 @@
 import { elementAt } from '../../base/at.ts';
 import { DESC_PEER, DESC_STRIDE, DESC_VERDICT } from '../descriptor/descriptor.ts';
-import { DROP_VERDICTS, MULTICAST, VERDICTS } from '../descriptor/verdicts.ts';
+import { DROP_VERDICTS, MULTICAST, TOO_BIG, VERDICTS } from '../descriptor/verdicts.ts';
 import { KEPT_NUMBER, KEPT_WORDS, type KeptSource, writeKept } from './kept-record.ts';
 import {
   createKeptRing,
@@ -46,6 +46,9 @@ const RING_BYTES = keptRingBytes(RING_RECORDS, KEPT_WORDS);
 /** Bit n: a frame with verdict n is lost. */
 export const LOST_MASK = DROP_VERDICTS.reduce((mask, verdict) => mask | (1 << verdict), 0);
 
+/** Bit n: frames with verdict n are lost in normal operation: announcements, and path MTU discovery. */
+const NORMAL_MASK = (1 << MULTICAST) | (1 << TOO_BIG);
+
 /** Memory of one worker's losses. */
 export function createLossMemory(): SharedArrayBuffer {
   const memory = new SharedArrayBuffer(COUNTS_BYTES + SLOTS_BYTES + VERDICTS.length * RING_BYTES);
@@ -61,7 +64,7 @@ function ringOffset(verdict: number): number {
 export interface LossMemory {
   /** By verdict: KEPT, SKIPPED, EVERY. Written by the worker, loaded by any thread; modulo 2^32. */
   readonly counts: Int32Array;
-  /** Lost frames by peer slot, without broadcast and multicast, modulo 2^32. */
+  /** Lost frames by peer slot, without those of NORMAL_MASK, modulo 2^32. */
   readonly peers: Int32Array;
   /** By verdict. */
   readonly rings: readonly KeptRing[];
@@ -164,7 +167,7 @@ function recordLostFrames(
     const verdict = table[at + DESC_VERDICT]!;
     if (((LOST_MASK >>> verdict) & 1) === 0) continue;
     const peer = table[at + DESC_PEER]!;
-    if (peer >= 0 && verdict !== MULTICAST) peers[peer]!++;
+    if (peer >= 0 && ((NORMAL_MASK >>> verdict) & 1) === 0) peers[peer]!++;
     lost[verdict]!++;
     const number = verdict * COUNT_WORDS;
     if (left[verdict]! > 0 || batch[verdict]! === KEPT_PER_BATCH) {

@@ -66,6 +66,8 @@ export class TapRegistry {
   readonly headers: SharedArrayBuffer[] = [];
   /** Called before the peers change, so that what was recorded can be named by those that were. */
   beforeChange: () => void = () => {};
+  /** Called when a slot is free for another peer. */
+  slotFreed: (slot: number) => void = () => {};
   /** Switches the report of outer headers; the data plane sets it when its sockets are open. */
   onReportHeaders: (isOn: boolean) => void = () => {};
   #isOver = false;
@@ -84,6 +86,7 @@ export class TapRegistry {
     this.#writer = writer;
     this.#sourcePorts = sourcePorts;
     writer.onChange = () => this.beforeChange();
+    writer.onSlotFreed = slot => this.slotFreed(slot);
     writer.onPublish = () => this.#noteChange();
     if (overlay.recorder?.headers) this.isRecording = true;
   }

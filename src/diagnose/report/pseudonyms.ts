@@ -141,11 +141,12 @@ export class Pseudonyms {
   }
 
   #whole(): RegExp {
+    if (this.#pattern) return this.#pattern;
     // The longest first: one name may begin like another.
     const names = [...this.#names.keys()].sort((a, b) => b.length - a.length);
     const escaped = names.map(name => name.replaceAll(/[.*+?^${}()|[\]\\/-]/g, '\\$&'));
     const ofNames = names.length === 0 ? '' : `|(?<![A-Za-z0-9])(?:${escaped.join('|')})(?![A-Za-z0-9])`;
-    this.#pattern ??= new RegExp(`${MAC}|${IPV4}|${IPV6}${ofNames}`, 'g');
+    this.#pattern = new RegExp(`${MAC}|${IPV4}|${IPV6}${ofNames}`, 'g');
     return this.#pattern;
   }
 

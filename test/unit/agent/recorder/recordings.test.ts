@@ -53,3 +53,15 @@ t.test('the oldest are removed beyond eight files and beyond 32 MiB, other files
     'notes.txt',
   ]);
 });
+
+t.test('a recording that a killed agent left unfinished is removed, other files stay', async t => {
+  const { recordings, add } = recordingsFor(t);
+  const path = await add(1, 10);
+  writeFileSync(`${path}.part`, '');
+  writeFileSync(join(recordings.directory, 'notes.part'), '');
+  await recordings.removeUnfinished();
+  t.same(readdirSync(recordings.directory).sort(), [
+    '19700101T000001000Z-reset-flannel.1_x.pcapng',
+    'notes.part',
+  ]);
+});

@@ -73,6 +73,18 @@ t.test('records cross a socket unchanged, in any chunks', async t => {
   }
 });
 
+t.test('a stream of an agent of another version is refused', async t => {
+  const text = JSON.stringify({ ...CONTEXT, recordBytes: 96 });
+  const message = Buffer.alloc(8 + text.length);
+  message.writeInt32LE(text.length, 0);
+  message.writeInt32LE(0x43, 4);
+  message.write(text, 8);
+  await t.rejects(readRecordStream(chunked(message, message.length)), {
+    code: 'EAGENT',
+    message: /of another version/,
+  });
+});
+
 t.test('a broken stream says where', async t => {
   const bytes = joined(encodeContext(CONTEXT), someMessages());
   const drain = async (source: Uint8Array) => {

@@ -179,3 +179,28 @@ t.test('a recording is a file of mode 0600 that tshark reads, each frame once', 
   t.same(rows.map(([name]) => name).sort(), ['drop', 'drop', 'egress-inner', 'egress-inner', 'egress-inner']);
   t.ok(rows.every(([, , bytes]) => Number(bytes) === 42));
 });
+
+t.test(
+  'frames lost of a peer do not count for the next peer in its slot, nor does path MTU discovery',
+  async t => {
+    const { egress, recorder, source } = recorded(t);
+    const lose = (verdict: number) => egress.pass([{ frame: datagram(10), verdict, peer: 1 }]);
+    lose(verdicts.SEND_FAILED);
+    lose(verdicts.TOO_BIG);
+    t.equal(recorder.journal.lostOfPeer('node-b'), 1);
+    source.slotFreed(1);
+    t.equal(recorder.journal.lostOfPeer('node-b'), 0);
+    lose(verdicts.SEND_FAILED);
+    t.equal(recorder.journal.lostOfPeer('node-b'), 1, 'from then on');
+  },
+);
+
+t.test('a flood of one reason does not hide the last frames lost for another one', async t => {
+  const { egress, recorder } = recorded(t);
+  egress.pass([{ frame: datagram(10), verdict: verdicts.SEND_FAILED, peer: 1 }]);
+  for (let i = 0; i < 5; i++)
+    egress.pass([{ frame: datagram(10), verdict: verdicts.NO_PEER, peer: -1 }], 1000 + i);
+  recorder.journal.drain();
+  const [one] = recorder.journal.last(1, ({ verdict }) => verdict === verdicts.SEND_FAILED);
+  t.equal(one?.verdict, verdicts.SEND_FAILED);
+});

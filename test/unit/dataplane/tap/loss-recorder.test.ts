@@ -20,10 +20,12 @@ function pass(source: ReturnType<typeof worker>, judged: readonly Judged[], atMs
 
 t.test('few losses are all kept, and frames that are not lost are not counted', async t => {
   const { memory, source } = lossy();
-  pass(source, [...of(verdicts.FORWARD, 20), ...of(verdicts.TOO_BIG, 3), ...of(verdicts.PUNT, 2)], 1000);
-  t.same(lossCounts(memory, verdicts.TOO_BIG), { kept: 3, skipped: 0, every: 1 });
+  const lost = [...of(verdicts.SEND_FAILED, 3), ...of(verdicts.TOO_BIG, 2)];
+  pass(source, [...of(verdicts.FORWARD, 20), ...lost, ...of(verdicts.PUNT, 2)], 1000);
+  t.same(lossCounts(memory, verdicts.SEND_FAILED), { kept: 3, skipped: 0, every: 1 });
+  t.same(lossCounts(memory, verdicts.TOO_BIG), { kept: 2, skipped: 0, every: 1 });
   t.same(lossCounts(memory, verdicts.FORWARD), { kept: 0, skipped: 0, every: 1 });
-  t.equal(memory.peers[1], 3, 'frames of the peer');
+  t.equal(memory.peers[1], 3, 'frames of the peer, without those of path MTU discovery');
 });
 
 t.test('in a flood every n-th frame is kept, and kept and skipped are all that were lost', async t => {
