@@ -65,9 +65,9 @@ t.test(
     const seen = await watches(
       'socket-full',
       two,
-      ['drops', '--audit', '--duration', '5'],
+      ['drops', '--audit', '--duration', '10'],
       () => isCounted(two),
-      () => paused(two, () => flood(pods[0].ns, FAR, 9, 30_000, 1400)),
+      () => paused(two, () => flood(pods[0].ns, FAR, 9, 20_000, 1400)),
     );
     t.match(seen, /socket-dropped +-[1-9]\d+ +packets; .*\n +residue +0 +packets/);
     t.match(seen, /UdpRcvbufErrors +[1-9]/);
@@ -90,7 +90,7 @@ t.test(
     const seen = await watches(
       'wrong-checksum',
       two,
-      ['drops', '--audit', '--duration', '5'],
+      ['drops', '--audit', '--duration', '10'],
       () => isCounted(two),
       () => void pods[0].ns.attempt(['ping', '-c', '5', '-i', '0.1', '-W', '0.2', FAR]),
     );

@@ -105,10 +105,13 @@ t.test('floods and TCP in both directions, accounted for without a residue', { s
   const [one, two] = await pairFor(t);
   const [near, far] = [one.node.pods[0]!, two.node.pods[0]!];
   const audits = [one, two].map(({ node, drops }) => node.ns.launch(drops('--audit', '--duration=10')));
-  for (const { node } of [one, two])
+  for (const { node, drops } of [one, two]) {
     await until('the count of packets', () =>
       node.ns.must(['tc', 'filter', 'show', 'dev', 'eth0', 'ingress']).includes('ripstop'),
     );
+    // The process takes its first readings in the same turn: when it answers again, it has them.
+    node.ns.must(drops());
+  }
   const before = [near, far].map(sentBy);
   one.proc.kill('SIGSTOP');
   flood(near.ns, far.address[4], 9, 3000, 1200);
