@@ -88,10 +88,11 @@ export function nextKept(ring: KeptRing): number {
  */
 export function publishKept(ring: KeptRing): void {
   const control = ring.control;
-  const filled = control[FILLED]! + ring.pending;
-  control[FILLED] = filled < ring.capacity ? filled : ring.capacity;
-  ring.pending = 0;
   Atomics.store(control, WRITTEN, ring.head);
+  // Last: a reader that sees this many records sees the position after them as well.
+  const filled = control[FILLED]!;
+  if (filled < ring.capacity) Atomics.store(control, FILLED, Math.min(filled + ring.pending, ring.capacity));
+  ring.pending = 0;
 }
 
 /** Position after the newest record. */
@@ -111,7 +112,7 @@ export interface KeptSpan {
  * @param from leaves out the records before it
  */
 export function keptSpan(ring: KeptRing, from?: number): KeptSpan {
-  // The producer stores this one first: an older value only leaves records out.
+  // Before the position, which the producer stores first: an older value only leaves records out.
   const filled = Atomics.load(ring.control, FILLED);
   const end = keptEnd(ring);
   const readable = Math.min(filled, Math.max(0, ring.capacity - 2 * ring.chunk));
