@@ -233,6 +233,16 @@ export function createLink(socket: NetlinkSocket, spec: LinkSpec): void {
 
 /** Changes what `settings` name, nothing else. A device must be down for a new name on kernels before 6.2. @throws NetError */
 export function changeLink(socket: NetlinkSocket, index: number, settings: LinkSettings): void {
+  const { up, ...others } = settings;
+  if (up && others.txQueueLength !== undefined) {
+    // Of one request the kernel takes the flags first. Then it takes away the queue of a device that is up to change its
+    // length (do_setlink in net/core/rtnetlink.c, dev_qdisc_change_tx_queue_len), and drops what is sent meanwhile.
+    requestChange(socket, index, others);
+    requestChange(socket, index, { up });
+  } else requestChange(socket, index, settings);
+}
+
+function requestChange(socket: NetlinkSocket, index: number, settings: LinkSettings): void {
   const what = `change device ${index} (${Object.keys(settings).join(', ')})`;
   const writer = new MessageWriter(RTM_NEWLINK, 0, what);
   closingAfter(open => {

@@ -67,3 +67,13 @@ t.test('events that the kernel had to drop are told as lost', { skip }, async t 
     'and the socket goes on',
   );
 });
+
+t.test('a device that is set up has its new queue length before it is up', { skip }, async t => {
+  const { socket, ns } = kernelFor(t);
+  createLink(socket, { kind: 'veth', name: 'a', peer: { name: 'b' } });
+  const events = new EventSocket(ns.path, ['link']);
+  t.teardown(() => events.close());
+  changeLink(socket, getLink(socket, 'a').index, { txQueueLength: 77, up: true });
+  const seen = events.drain().flatMap(x => (x.kind === 'link' && x.link.name === 'a' ? [x.link] : []));
+  t.equal(seen.find(({ up }) => up)?.txQueueLength, 77);
+});
