@@ -16,6 +16,7 @@ import {
 } from './descriptor/counters.ts';
 import { type Batch, createBatch, FRAME_MAX } from './descriptor/descriptor.ts';
 import { createStats, STAT_CALLS, STAT_FALLBACKS, STAT_MERGED, STAT_UNITS } from './descriptor/stats.ts';
+import { LOST_MASK } from './descriptor/verdict-masks.ts';
 import type { EgressConfig } from './fast-path/classify-egress.ts';
 import type { IngressConfig } from './fast-path/classify-ingress.ts';
 import {
@@ -34,7 +35,6 @@ import { RX_BATCH, RX_SLOT_BYTES, UdpPort } from './io/udp.ts';
 import type { Driver } from './options.ts';
 import { SlowPath } from './slow-path/slow-path.ts';
 import { openReader } from './tables/tables.ts';
-import { LOST_MASK } from './tap/loss-recorder.ts';
 import type { WorkerTaps } from './tap/registry.ts';
 import { noteDecided, noteRead, openTaps, recordLostFrames, tapBatch } from './tap/tap.ts';
 

@@ -20,7 +20,7 @@ import {
   DESC_VERDICT,
 } from '../descriptor/descriptor.ts';
 import { SOURCE_ADDRESS, SOURCE_PORT, SOURCE_STRIDE } from '../descriptor/source.ts';
-import { OUTER_VERDICTS } from '../descriptor/verdicts.ts';
+import { OUTER_MASK } from '../descriptor/verdict-masks.ts';
 import { type BatchTimes, KIND_EGRESS } from './record-layout.ts';
 
 export const KEPT_SECONDS = 0;
@@ -50,9 +50,6 @@ export const KEPT_WORDS = KEPT_DATA + KEPT_DATA_WORDS;
 
 /** Bytes of a frame that are kept: VXLAN, Ethernet with a tag, IPv6 and TCP with timestamps. Three more are padding. */
 export const KEPT_SNAP = 4 * KEPT_DATA_WORDS - 4;
-
-/** Bit n: verdict n leaves DESC_OFFSET on the datagram, before its encapsulation header. */
-const OUTER_MASK = OUTER_VERDICTS.reduce((mask, verdict) => mask | (1 << verdict), 0);
 
 /** What a recorder copies from. */
 export interface KeptSource {

@@ -1,5 +1,6 @@
 import { elementAt } from '../../base/at.ts';
 import { DESC_PEER, DESC_STRIDE, DESC_VERDICT } from '../descriptor/descriptor.ts';
+import { LOST_MASK, verdictMask } from '../descriptor/verdict-masks.ts';
 import { DROP_VERDICTS, MULTICAST, TOO_BIG, VERDICTS } from '../descriptor/verdicts.ts';
 import { KEPT_NUMBER, KEPT_WORDS, type KeptSource, writeKept } from './kept-record.ts';
 import {
@@ -43,11 +44,8 @@ const COUNTS_BYTES = 1024;
 const SLOTS_BYTES = 4 * SLOTS;
 const RING_BYTES = keptRingBytes(RING_RECORDS, KEPT_WORDS);
 
-/** Bit n: a frame with verdict n is lost. */
-export const LOST_MASK = DROP_VERDICTS.reduce((mask, verdict) => mask | (1 << verdict), 0);
-
 /** Bit n: frames with verdict n are lost in normal operation: announcements, and path MTU discovery. */
-const NORMAL_MASK = (1 << MULTICAST) | (1 << TOO_BIG);
+const NORMAL_MASK = verdictMask([MULTICAST, TOO_BIG]);
 
 /** Memory of one worker's losses. */
 export function createLossMemory(): SharedArrayBuffer {

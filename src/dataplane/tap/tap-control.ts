@@ -1,4 +1,5 @@
 import { createRing } from '../descriptor/ring.ts';
+import { verdictMask } from '../descriptor/verdict-masks.ts';
 
 /**
  * Taps of a data plane. Each has its own filter and its own ring in every worker, so that captures do not affect each
@@ -86,11 +87,7 @@ export function tapWords(control: SharedArrayBuffer, tap: number): Int32Array {
 
 function writeFilter(words: Int32Array, wanted: TapFilter): void {
   Atomics.store(words, CONTROL_SNAP, wanted.snapLength || 0x7fffffff);
-  Atomics.store(
-    words,
-    CONTROL_VERDICTS,
-    wanted.verdicts?.reduce((mask, verdict) => mask | (1 << verdict), 0) ?? -1,
-  );
+  Atomics.store(words, CONTROL_VERDICTS, wanted.verdicts ? verdictMask(wanted.verdicts) : -1);
   Atomics.store(words, CONTROL_PEER, wanted.peer ?? -1);
   Atomics.store(words, CONTROL_POINTS, wanted.points);
 }

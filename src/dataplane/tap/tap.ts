@@ -24,10 +24,11 @@ import {
   SOURCE_PORT,
   SOURCE_STRIDE,
 } from '../descriptor/source.ts';
-import { FORWARD, OUTER_VERDICTS } from '../descriptor/verdicts.ts';
+import { LOST_MASK, OUTER_MASK } from '../descriptor/verdict-masks.ts';
+import { FORWARD } from '../descriptor/verdicts.ts';
 import { type HeaderRecorder, openHeaderRing, recordHeaders } from './header-recorder.ts';
 import { keptSource } from './kept-record.ts';
-import { LOST_MASK, type LossRecorder, openLossRecorder, recordLosses } from './loss-recorder.ts';
+import { type LossRecorder, openLossRecorder, recordLosses } from './loss-recorder.ts';
 import {
   type BatchTimes,
   DROP,
@@ -83,8 +84,6 @@ import {
  * filled in and its offload fields cleared by then.
  */
 
-/** Bit n: verdict n leaves DESC_OFFSET on the datagram, before its encapsulation header. */
-const OUTER_MASK = OUTER_VERDICTS.reduce((mask, verdict) => mask | (1 << verdict), 0);
 /** The points that only a forwarded frame passes: the others are dropped, answered, or copied to each peer. */
 const LAST_POINTS = EGRESS_OUTER | INGRESS_INNER;
 const FIRST_POINTS = EGRESS_INNER | INGRESS_OUTER;
