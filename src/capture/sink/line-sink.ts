@@ -7,34 +7,20 @@ import type { CaptureContext } from '../live/context.ts';
 import { OutputStream } from './output-stream.ts';
 import { type CaptureSink, FLUSH_BYTES } from './sink.ts';
 
-/** Prints one line per packet: time of day (UTC), point, packet, comments. */
-export class TextSink implements CaptureSink {
-  readonly #interfaces: readonly CaptureInterface[];
-  readonly #overlay: Pick<CaptureContext, 'mode' | 'port'> | undefined;
+/** Prints a text per packet. */
+export class LineSink implements CaptureSink {
   readonly #output: OutputStream;
+  readonly #textOf: (packet: Packet) => string | Promise<string>;
   #waiting = '';
 
-  /** @param overlay whose datagrams are decoded, undefined for none */
-  constructor(
-    stream: Writable,
-    interfaces: readonly CaptureInterface[],
-    overlay: Pick<CaptureContext, 'mode' | 'port'> | undefined,
-  ) {
-    this.#overlay = overlay;
-    this.#interfaces = interfaces;
+  /** @param textOf the text with its line ends */
+  constructor(stream: Writable, textOf: (packet: Packet) => string | Promise<string>) {
     this.#output = new OutputStream(stream);
+    this.#textOf = textOf;
   }
 
   async packet(packet: Packet): Promise<void> {
-    const { name, link } = elementAt(this.#interfaces, packet.interface);
-    const text = describePacket(packet.bytes, link === LINK_ETHERNET ? 'ethernet' : 'ip', {
-      length: packet.length,
-      overlay: this.#overlay,
-    });
-    const lost = packet.dropped ? `[${packet.dropped} lost before] ` : '';
-    const shown = packet.comments?.filter(comment => !isHeaderComment(comment)) ?? [];
-    const comments = shown.length > 0 ? `  (${shown.join('; ')})` : '';
-    this.#waiting += `${timeOfDay(packet.time)} ${(name ?? '').padEnd(13)} ${lost}${text}${comments}\n`;
+    this.#waiting += await this.#textOf(packet);
     if (this.#waiting.length >= FLUSH_BYTES) await this.flush();
   }
 
@@ -47,6 +33,27 @@ export class TextSink implements CaptureSink {
   async close(): Promise<void> {
     await this.flush();
   }
+}
+
+/**
+ * One line per packet for a person: time of day (UTC), point, packet, comments.
+ * @param overlay whose datagrams are decoded, undefined for none
+ */
+export function packetLine(
+  interfaces: readonly CaptureInterface[],
+  overlay: Pick<CaptureContext, 'mode' | 'port'> | undefined,
+): (packet: Packet) => string {
+  return packet => {
+    const { name, link } = elementAt(interfaces, packet.interface);
+    const text = describePacket(packet.bytes, link === LINK_ETHERNET ? 'ethernet' : 'ip', {
+      length: packet.length,
+      overlay,
+    });
+    const lost = packet.dropped ? `[${packet.dropped} lost before] ` : '';
+    const shown = packet.comments?.filter(comment => !isHeaderComment(comment)) ?? [];
+    const comments = shown.length > 0 ? `  (${shown.join('; ')})` : '';
+    return `${timeOfDay(packet.time)} ${(name ?? '').padEnd(13)} ${lost}${text}${comments}\n`;
+  };
 }
 
 /** `14:03:07.123456789` */

@@ -1,16 +1,18 @@
+import { elementAt } from '../../../base/at.ts';
 import { RipstopError } from '../../../base/errors.ts';
 import { printable } from '../../../base/text/printable.ts';
 import { formatLatency } from '../../../base/text/quantity.ts';
+import { packetRow } from '../../../capture/decode/packet-row.ts';
 import type { CaptureInterface } from '../../../capture/format/packet.ts';
 import type { CaptureContext } from '../../../capture/live/context.ts';
 import { CaptureCounts, type CaptureRun, runCapture } from '../../../capture/run.ts';
+import { LineSink, packetLine } from '../../../capture/sink/line-sink.ts';
 import { captureFormat, decodeAs, formatOf, openSink } from '../../../capture/sink/open-sink.ts';
 import type { CaptureSink } from '../../../capture/sink/sink.ts';
-import { TextSink } from '../../../capture/sink/text-sink.ts';
 import { TimeOrder } from '../../../capture/time-order.ts';
 import { KEPT_SNAP } from '../../../dataplane/tap/kept-record.ts';
 import { native } from '../../../native/load.ts';
-import { JsonSink } from '../../json/packet-sink.ts';
+import { rowText } from '../../json/print.ts';
 import type { OutputOptions } from '../../options.ts';
 
 export interface CaptureOptions extends OutputOptions {
@@ -105,8 +107,15 @@ async function sinkOf(
   version: string,
 ): Promise<CaptureSink> {
   const { write: path, output } = options;
-  if (output) return new JsonSink(process.stdout, interfaces, overlay, output);
-  if (path === undefined) return new TextSink(process.stdout, interfaces, overlay);
+  if (output)
+    return new LineSink(process.stdout, packet =>
+      rowText(
+        output,
+        'ripstop-packet/1',
+        packetRow(packet, elementAt(interfaces, packet.interface), overlay),
+      ),
+    );
+  if (path === undefined) return new LineSink(process.stdout, packetLine(interfaces, overlay));
   const format = captureFormat(kindOf(path, options), interfaces, overlay, version, [
     clockState(native.clockError()),
   ]);

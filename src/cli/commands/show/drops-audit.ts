@@ -2,7 +2,7 @@ import { getJson } from '../../../api/client.ts';
 import { printableValue } from '../../../base/text/printable.ts';
 import type { Audit, AuditDirection } from '../../../diagnose/audit/balance.ts';
 import { type Output, objectText } from '../../json/print.ts';
-import { showStack } from './tables.ts';
+import { countRow, showStack } from './tables.ts';
 
 /** Time for the answer beyond the window, ms. */
 const ANSWER_MS = 10_000;
@@ -37,15 +37,15 @@ function showDirection(direction: AuditDirection, seconds: number): string {
   return [
     `${device} ${direction.direction}, ${seconds} s, entered as counted by the kernel at ${countedAt}:`,
     ...(direction.direction === 'egress' ? egressRows(direction) : ingressRows(direction)),
-    ...(queued === 0 ? [] : [row('waiting', queued === null ? '?' : -queued, waitingNote(queued))]),
+    ...(queued === 0 ? [] : [countRow('waiting', queued === null ? '?' : -queued, waitingNote(queued))]),
     residueRow(direction),
   ].join('\n');
 }
 
 function egressRows({ entered, outcomes }: AuditDirection): string[] {
   return [
-    row('entered', entered.frames, `frames, ${entered.segments} segments`),
-    ...outcomes.map(({ verdict, frames }) => row(verdict, -frames)),
+    countRow('entered', entered.frames, `frames, ${entered.segments} segments`),
+    ...outcomes.map(({ verdict, frames }) => countRow(verdict, -frames)),
   ];
 }
 
@@ -54,29 +54,26 @@ function ingressRows({ entered, outcomes, read }: AuditDirection): string[] {
   const isCoalesced = entered.frames !== entered.segments;
   const packets = `packets; ${read} of ${entered.frames} were read`;
   return [
-    row('entered', entered.segments, isCoalesced ? `datagrams in ${entered.frames} packets` : 'datagrams'),
+    countRow(
+      'entered',
+      entered.segments,
+      isCoalesced ? `datagrams in ${entered.frames} packets` : 'datagrams',
+    ),
     ...outcomes.map(({ verdict, frames }) =>
-      row(verdict, -frames, isCoalesced && verdict === 'socket-dropped' ? packets : ''),
+      countRow(verdict, -frames, isCoalesced && verdict === 'socket-dropped' ? packets : ''),
     ),
   ];
 }
 
 function residueRow({ direction, entered, residue: { frames, segments } }: AuditDirection): string {
   if (direction === 'egress')
-    return row('residue', frames, segments === null ? 'frames' : `frames, ${segments} segments`);
+    return countRow('residue', frames, segments === null ? 'frames' : `frames, ${segments} segments`);
   const isCoalesced = entered.frames !== entered.segments;
   return segments !== null && isCoalesced
-    ? row('residue', segments, `datagrams, ${frames} packets`)
-    : row('residue', frames, isCoalesced ? 'packets' : 'datagrams');
+    ? countRow('residue', segments, `datagrams, ${frames} packets`)
+    : countRow('residue', frames, isCoalesced ? 'packets' : 'datagrams');
 }
 
 function waitingNote(queued: number | null): string {
   return queued === null ? 'datagrams wait in the socket: in the residue' : 'in the queue of the device';
-}
-
-const NAME_WIDTH = 26;
-const COUNT_WIDTH = 12;
-
-function row(name: string, count: number | string, note = ''): string {
-  return `  ${name.padEnd(NAME_WIDTH)}${String(count).padStart(COUNT_WIDTH)}  ${note}`.trimEnd();
 }

@@ -73,14 +73,17 @@ export function showDrops({ drops, stack }: Answer<'/drops'>): string {
   return parts.join('\n');
 }
 
-const COUNTER_WIDTH = 26;
+const NAME_WIDTH = 26;
 const COUNT_WIDTH = 12;
+
+/** A line of an account. */
+export function countRow(name: string, count: number | string, note = ''): string {
+  return `  ${name.padEnd(NAME_WIDTH)}${String(count).padStart(COUNT_WIDTH)}  ${note}`.trimEnd();
+}
 
 /** Counters of the IP stack with a title. @param when the time in which they changed */
 export function showStack(stack: Answer<'/drops'>['stack'], when: string): string {
-  const rows = stack.map(
-    ({ counter, change }) => `  ${counter.padEnd(COUNTER_WIDTH)}${String(change).padStart(COUNT_WIDTH)}\n`,
-  );
+  const rows = stack.map(({ counter, change }) => `${countRow(counter, change)}\n`);
   return `IP stack of this network namespace ${when}, all programs together;\nsocket-dropped contains its part of the UDP errors:\n${rows.join('')}`;
 }
 

@@ -14,9 +14,9 @@ import {
   readRecordStream,
 } from '../../../../src/capture/live/record-stream.ts';
 import { CaptureCounts, runCapture } from '../../../../src/capture/run.ts';
+import { LineSink, packetLine } from '../../../../src/capture/sink/line-sink.ts';
 import type { CaptureSink } from '../../../../src/capture/sink/sink.ts';
 import { StreamSink } from '../../../../src/capture/sink/stream-sink.ts';
-import { TextSink } from '../../../../src/capture/sink/text-sink.ts';
 import { TimeOrder } from '../../../../src/capture/time-order.ts';
 import { commit } from '../../../../src/dataplane/descriptor/ring.ts';
 import { NO_PEER, WRONG_VNI } from '../../../../src/dataplane/descriptor/verdicts.ts';
@@ -302,7 +302,7 @@ t.test('a capture sees nothing that a worker was about to tell the one before', 
 t.test('text for a terminal', async t => {
   const decoder = new PacketDecoder(CONTEXT, { points: 31, snapLength: 100, segments: false });
   const stream = new PassThrough();
-  const sink = new TextSink(stream, decoder.interfaces, CONTEXT);
+  const sink = new LineSink(stream, packetLine(decoder.interfaces, CONTEXT));
   for (const record of someRecords()) for (const packet of decoder.packets(record)) await sink.packet(packet);
   await sink.close();
   const lines = String(stream.read()).trim().split('\n');
