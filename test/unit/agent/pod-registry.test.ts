@@ -12,13 +12,24 @@ const place = { netns: '/proc/self/ns/net', hostLinks: ['lo'] };
 const first = { network: 'pods', containerId: 'c1', ifname: 'eth0', ...place };
 const second = { network: 'pods', containerId: 'c2', ifname: 'eth0', ...place };
 
+const opened: PodRegistry[] = [];
+
 function folderOf(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'rs-pods-'));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  t.teardown(async () => {
+    // A write that ends later would make the folder again.
+    await Promise.all(opened.splice(0).map(pods => pods.flush()));
+    rmSync(folder, { recursive: true, force: true });
+  });
   return folder;
 }
 
-const open = (folder: string, said: string[] = []) => new PodRegistry(folder, text => said.push(text));
+function open(folder: string, said: string[] = []): PodRegistry {
+  const pods = new PodRegistry(folder, text => said.push(text));
+  opened.push(pods);
+  return pods;
+}
+
 const namesOf = (pods: PodRegistry) =>
   pods.all.flatMap(({ until, address, ...pod }) => (until === null ? [`${address} ${podText(pod)}`] : []));
 const nameAt = (pods: PodRegistry, address: string) => pods.names.at(address, Date.now());
