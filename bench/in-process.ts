@@ -1,7 +1,7 @@
+import { launch } from '../src/lab/proc.ts';
+import { PATIENCE_MS } from '../src/lab/until.ts';
 import type { Progress } from './demo/progress.ts';
-import { launch } from './lab/proc.ts';
 import { CHECKOUT } from './lab/tool.ts';
-import { PATIENCE_MS } from './lab/until.ts';
 import type { MicroResult } from './micro/main.ts';
 import type { PathResult } from './path/main.ts';
 import type { StallResult } from './path/stall.ts';

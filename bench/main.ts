@@ -1,6 +1,8 @@
 /* `npm run bench`: see docs/guides/benchmark/benchmarking.md. Tables on standard output, everything else on standard error. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describeError, RipstopError } from '../src/base/errors.ts';
+import { removeStale } from '../src/lab/namespace.ts';
+import { requirePrograms } from '../src/lab/programs.ts';
 import { cniSeconds, runCni } from './cni/run.ts';
 import { CONTENDERS } from './contenders/index.ts';
 import { Progress } from './demo/progress.ts';
@@ -9,8 +11,6 @@ import { e2eSeconds, runE2e } from './e2e/run.ts';
 import { microSeconds, pathSeconds, runMicro, runPath } from './in-process.ts';
 import { busySeconds } from './lab/cpu.ts';
 import { CONGESTION_CONTROL } from './lab/measure.ts';
-import { removeStale } from './lab/namespace.ts';
-import { requirePrograms } from './lab/programs.ts';
 import { machine, measureCharges, versions } from './lab/versions.ts';
 import { type BenchOptions, readOptions } from './options.ts';
 import { formatComparison } from './report/compare.ts';

@@ -1,10 +1,11 @@
 import { Command, InvalidArgumentError } from 'commander';
+import type { Family } from '../encap/encap.ts';
 import { RipstopError } from '../src/base/errors.ts';
 import { suggest } from '../src/base/suggest.ts';
+import { CONDITIONS, type LabCondition } from '../src/lab/topology.ts';
 import { CONTENDERS } from './contenders/index.ts';
 import { MEASURES, type MeasureId } from './e2e/measures.ts';
 import { BRIEF } from './e2e/plan.ts';
-import { CONDITIONS, type Condition, type Family } from './lab/topology.ts';
 import { STORES, type StoreKind } from './soak/churn/stores.ts';
 
 export const SUITES = ['micro', 'path', 'scale', 'sizing', 'traffic', 'cni', 'e2e', 'soak'] as const;
@@ -22,7 +23,7 @@ export interface BenchOptions {
   compare?: [string, string];
   contenders: readonly string[];
   brief: readonly string[];
-  conditions: readonly Condition[];
+  conditions: readonly LabCondition[];
   measures: readonly MeasureId[] | undefined;
   rounds: number;
   seconds: number;
@@ -49,7 +50,7 @@ const FULL = {
     ...['no-remoteChecksum', 'capture', 'no-recorder', 'recorder', 'audit', 'no-audit'],
     ...['one-call', 'naive-node', 'vde', 'fastd'],
   ],
-  conditions: Object.keys(CONDITIONS) as Condition[],
+  conditions: Object.keys(CONDITIONS) as LabCondition[],
   rounds: 5,
   seconds: 2,
   soak: 3600,
@@ -143,7 +144,7 @@ export function readOptions(argv: readonly string[]): BenchOptions {
     .option(
       '--conditions <list>',
       'underlay conditions, by commas',
-      words(Object.keys(CONDITIONS) as Condition[]),
+      words(Object.keys(CONDITIONS) as LabCondition[]),
     )
     .option(
       '--measures <list>',

@@ -1,10 +1,10 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { describeError } from '../../src/base/errors.ts';
 import { installCni } from '../../src/cni/install.ts';
+import { Namespace, scratch } from '../../src/lab/namespace.ts';
+import { PATIENCE_MS, until } from '../../src/lab/until.ts';
 import type { Progress } from '../demo/progress.ts';
-import { Namespace, scratch } from '../lab/namespace.ts';
 import { CHECKOUT } from '../lab/tool.ts';
-import { PATIENCE_MS, until } from '../lab/until.ts';
 import type { Missing, Sample } from '../report/samples.ts';
 import { type Chain, chains, type Folders } from './chains.ts';
 import type { CniSample, CniTask } from './main.ts';

@@ -1,4 +1,5 @@
-import type { Family, Lab } from '../lab/topology.ts';
+import type { Deployment, DeployOptions } from '../../src/lab/deploy/deployment.ts';
+import type { Lab } from '../../src/lab/topology.ts';
 import type { Fate } from './fate.ts';
 
 /** What lies between the nodes of a lab. One file a contender implements this. */
@@ -10,22 +11,11 @@ export interface Contender {
   /** Why it cannot run here, or undefined when it can. */
   unavailable(): string | undefined;
   /** Joins all nodes of `lab`; throws when it does not come up, with nothing left behind. */
-  deploy(lab: Lab, options: DeployOptions): Promise<Deployment>;
-}
-
-export interface DeployOptions {
-  /** Family of the outer packets. */
-  underlay: Family;
+  deploy(lab: Lab, options: DeployOptions): Promise<MeasuredDeployment>;
 }
 
 /** A contender in place. */
-export interface Deployment {
-  /** Largest inner IP packet. */
-  mtu: number;
+export interface MeasuredDeployment extends Deployment {
   /** Runs a task, at most `seconds` long, and accounts for the packets from the first node to the second; where it can. */
   audited?<T>(seconds: number, task: () => Promise<T>): Promise<{ result: T; fate: Fate }>;
-  /** Takes it down; the lab can then carry another contender. */
-  stop(): Promise<void>;
-  /** Lets its processes outlive this one. */
-  keep?(): void;
 }

@@ -1,9 +1,9 @@
 import { describeError } from '../../src/base/errors.ts';
 import type { Audit } from '../../src/diagnose/audit/balance.ts';
-import type { Proc } from '../lab/proc.ts';
+import type { Proc } from '../../src/lab/proc.ts';
+import type { Node } from '../../src/lab/topology.ts';
+import { until } from '../../src/lab/until.ts';
 import { CHECKOUT } from '../lab/tool.ts';
-import type { Node } from '../lab/topology.ts';
-import { until } from '../lab/until.ts';
 
 const MAIN = `${CHECKOUT}dist/src/cli/main.js`;
 

@@ -1,11 +1,11 @@
 /* `npm run demo`: see docs/guides/benchmark/demo.md. Results on standard output, everything else on standard error. */
 import { describeError, RipstopError } from '../../src/base/errors.ts';
+import { keepOwn, removeKept, removeStale } from '../../src/lab/namespace.ts';
+import { requirePrograms } from '../../src/lab/programs.ts';
+import { buildLab, type Lab } from '../../src/lab/topology.ts';
 import type { Contender } from '../contenders/contender.ts';
 import { kernelVxlan } from '../contenders/kernel-vxlan.ts';
 import { ripstop } from '../contenders/ripstop.ts';
-import { keepOwn, removeKept, removeStale } from '../lab/namespace.ts';
-import { requirePrograms } from '../lab/programs.ts';
-import { buildLab, type Lab } from '../lab/topology.ts';
 import { machine, versions } from '../lab/versions.ts';
 import { emptyFigures } from './figures.ts';
 import { type Measurable, measureAll } from './measure-all.ts';

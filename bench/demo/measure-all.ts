@@ -1,5 +1,5 @@
 import { describeError } from '../../src/base/errors.ts';
-import type { Deployment } from '../contenders/contender.ts';
+import type { MeasuredDeployment } from '../contenders/contender.ts';
 import { busySeconds } from '../lab/cpu.ts';
 import {
   packetRate,
@@ -17,7 +17,7 @@ import type { Progress } from './progress.ts';
 /** A contender that stands and is to be measured. */
 export interface Measurable {
   label: string;
-  deployment: Deployment;
+  deployment: MeasuredDeployment;
   route: Route;
 }
 

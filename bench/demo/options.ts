@@ -1,11 +1,12 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { CONDITIONS, type Condition, type Family } from '../lab/topology.ts';
+import type { Family } from '../../encap/encap.ts';
+import { CONDITIONS, type LabCondition } from '../../src/lab/topology.ts';
 
 export interface DemoOptions {
   mode: 'vxlan' | 'udp';
   inner: Family;
   underlay: Family;
-  condition: Condition;
+  condition: LabCondition;
   quick: boolean;
   /** Ping and transfer only. */
   check: boolean;

@@ -1,16 +1,17 @@
+import type { Family } from '../../encap/encap.ts';
 import { describeError } from '../../src/base/errors.ts';
-import type { Deployment } from '../contenders/contender.ts';
+import { buildLab, type Lab, type LabCondition } from '../../src/lab/topology.ts';
+import type { MeasuredDeployment } from '../contenders/contender.ts';
 import type { Fate } from '../contenders/fate.ts';
 import { CONTENDERS } from '../contenders/index.ts';
 import type { Progress } from '../demo/progress.ts';
 import { type Route, throughput } from '../lab/measure.ts';
-import { buildLab, type Condition, type Family, type Lab } from '../lab/topology.ts';
 import type { FigureId, Missing, Sample } from '../report/samples.ts';
 import { AROUND, lengthOf, MEASURES, type Measure, type MeasureId } from './measures.ts';
 import { measuresOf, type Plan, planned, roundSeconds } from './plan.ts';
 
 export interface E2eOptions extends Plan {
-  conditions: readonly Condition[];
+  conditions: readonly LabCondition[];
   rounds: number;
   /** Of the longest measurement. */
   seconds: number;
@@ -41,7 +42,7 @@ interface Standing {
   measures: readonly MeasureId[];
   pods: Route;
   nodes: Route;
-  deployment: Deployment;
+  deployment: MeasuredDeployment;
 }
 
 /**
@@ -125,7 +126,7 @@ async function stand(id: string, options: E2eOptions): Promise<Standing> {
 }
 
 interface Turn {
-  condition: Condition;
+  condition: LabCondition;
   round: number;
   seconds: number;
   samples: Sample[];

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { RipstopError } from '../../src/base/errors.ts';
-import type { Namespace } from './namespace.ts';
-import type { Proc } from './proc.ts';
+import type { Namespace } from '../../src/lab/namespace.ts';
+import type { Proc } from '../../src/lab/proc.ts';
 import { tool } from './tool.ts';
 
 /** Between which two namespaces one measures, and the address of the second, which decides the family. */

@@ -1,6 +1,6 @@
-import type { Namespace } from './namespace.ts';
+import type { Namespace } from '../../src/lab/namespace.ts';
+import { PATIENCE_MS } from '../../src/lab/until.ts';
 import { tool } from './tool.ts';
-import { PATIENCE_MS } from './until.ts';
 
 export interface TransferOptions {
   from: Namespace;

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, release } from 'node:os';
-import { attempt, must } from './command.ts';
+import { attempt, must } from '../../src/lab/command.ts';
 import { CHECKOUT, tool } from './tool.ts';
 
 export interface Versions {

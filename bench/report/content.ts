@@ -1,4 +1,4 @@
-import { CONDITION_TEXTS, type Condition } from '../lab/topology.ts';
+import { CONDITION_TEXTS, type LabCondition } from '../../src/lab/topology.ts';
 import { cniTable } from './cni.ts';
 import { type GoalResult, judgeGoals, verdictOf } from './goals.ts';
 import { type Cell, cells, distinct, indexCells, labelOf, rivalsOf, show } from './rows.ts';
@@ -66,7 +66,7 @@ function endToEnd(list: readonly Cell[], file: BenchFile): Table[] {
   const contenders = distinct(list, cell => cell.contender);
   const figures = (Object.keys(FIGURES) as FigureId[]).filter(id => list.some(cell => cell.figure === id));
   return distinct(list, cell => cell.condition).map(condition => ({
-    title: `End to end, underlay ${condition}: ${CONDITION_TEXTS[condition as Condition]}`,
+    title: `End to end, underlay ${condition}: ${CONDITION_TEXTS[condition as LabCondition]}`,
     head: ['', ...contenders.map(id => labelOf(file, id))],
     rows: figures.map(figure => [
       `${FIGURES[figure].title.trim()}, ${FIGURES[figure].unit}`,

@@ -1,11 +1,11 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Namespace } from '../lab/namespace.ts';
-import type { Proc } from '../lab/proc.ts';
+import type { Namespace } from '../../src/lab/namespace.ts';
+import type { Proc } from '../../src/lab/proc.ts';
+import { buildLab } from '../../src/lab/topology.ts';
+import { until } from '../../src/lab/until.ts';
 import { CHECKOUT } from '../lab/tool.ts';
-import { buildLab } from '../lab/topology.ts';
-import { until } from '../lab/until.ts';
 
 export interface Burst {
   /** Nodes that come. */

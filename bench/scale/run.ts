@@ -1,9 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describeError } from '../../src/base/errors.ts';
+import { buildLab } from '../../src/lab/topology.ts';
+import { until } from '../../src/lab/until.ts';
 import { AS_AGENTS_DO, deployRipstop, type RipstopProcess } from '../contenders/ripstop.ts';
 import type { Progress } from '../demo/progress.ts';
-import { buildLab } from '../lab/topology.ts';
-import { until } from '../lab/until.ts';
 import type { FigureId, Missing, Sample } from '../report/samples.ts';
 import { type Burst, measureBurst } from './burst.ts';
 import { measureTakeover } from './takeover.ts';

@@ -1,11 +1,11 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Proc } from '../../src/lab/proc.ts';
+import { buildLab, type Lab, type Node } from '../../src/lab/topology.ts';
+import { until } from '../../src/lab/until.ts';
 import { kernelVxlan } from '../contenders/kernel-vxlan.ts';
-import type { Proc } from '../lab/proc.ts';
 import { CHECKOUT } from '../lab/tool.ts';
-import { buildLab, type Lab, type Node } from '../lab/topology.ts';
-import { until } from '../lab/until.ts';
 
 /** Interval of the pings, s. */
 const EVERY = 0.01;

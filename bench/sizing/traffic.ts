@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { describeError } from '../../src/base/errors.ts';
+import { buildLab } from '../../src/lab/topology.ts';
 import { AS_AGENTS_DO, deployRipstop, type RipstopDeployment } from '../contenders/ripstop.ts';
 import type { Progress } from '../demo/progress.ts';
 import { packetRate, type Route, throughput } from '../lab/measure.ts';
-import { buildLab } from '../lab/topology.ts';
 import type { FigureId, Missing, Sample } from '../report/samples.ts';
 
 const MODES = ['vxlan', 'udp'] as const;

@@ -1,16 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { describeError } from '../../src/base/errors.ts';
+import { buildLab, type LabCondition } from '../../src/lab/topology.ts';
 import { AS_AGENTS_DO, deployRipstop } from '../contenders/ripstop.ts';
 import type { Progress } from '../demo/progress.ts';
 import { MEASURES, type MeasureId } from '../e2e/measures.ts';
 import type { Route } from '../lab/measure.ts';
-import { buildLab, type Condition } from '../lab/topology.ts';
 import type { Missing, Sample } from '../report/samples.ts';
 import { type Span, TRACE_FLAGS, workerCollections } from './collections.ts';
 
 /** Every kind of traffic takes its turn. */
 const TRAFFIC: readonly MeasureId[] = ['tcp1', 'udp64x8', 'tcp4back', 'connections', 'udp1400x1', 'rr'];
-const CONDITION: Condition = 'wirecs';
+const CONDITION: LabCondition = 'wirecs';
 /** Of one kind, before the next one takes its turn. */
 const LEG_SECONDS = 10;
 /** Of each kind, while V8 still compiles: not counted. */

@@ -2,11 +2,11 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { findProgram } from '../../bench/lab/programs.ts';
 import { runProgram } from '../../src/capture/filter/bpf.ts';
 import { compileFilter } from '../../src/capture/filter/filter-compiler.ts';
 import { resolveSelection } from '../../src/capture/filter/selection.ts';
 import { LINK_ETHERNET, LINK_RAW } from '../../src/capture/format/packet.ts';
+import { findProgram } from '../../src/lab/programs.ts';
 import { skipUnless } from '../fixtures/skip-unless.ts';
 import { ethernet, ip, tcp, V4 } from '../unit/capture/fixtures/frames.ts';
 import { CONTEXT } from '../unit/capture/fixtures/tapped.ts';

@@ -1,6 +1,6 @@
 import t from 'tap';
-import { LAB_PROGRAMS, requirePrograms } from '../../bench/lab/programs.ts';
 import { CHECKOUT } from '../../bench/lab/tool.ts';
+import { LAB_PROGRAMS, requirePrograms } from '../../src/lab/programs.ts';
 import { CAPABILITIES } from '../fixtures/skip-unless.ts';
 import { needsIn, programsIn } from './checks/program-rules.ts';
 import { type SourceFile, sourcesBelow } from './checks/sources.ts';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { PATIENCE_MS } from '../../bench/lab/until.ts';
+import { PATIENCE_MS } from '../../src/lab/until.ts';
 import { sourcesBelow } from './checks/sources.ts';
 import { hurriedWaits, PATIENT_MS, timeFaults } from './checks/time-rules.ts';
 

@@ -7,8 +7,8 @@ import { spawn } from 'node:child_process';
 import { createWriteStream, mkdirSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { Parser, type Result } from 'tap-parser';
-import { removeStale } from '../../bench/lab/namespace.ts';
 import { CHECKOUT } from '../../bench/lab/tool.ts';
+import { removeStale } from '../../src/lab/namespace.ts';
 import { withSourcePositions } from './source-positions.ts';
 
 /** Lines shown of one failed file; the rest is in the raw TAP. */

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
-import { must } from '../../lab/command.ts';
-import { scratch } from '../../lab/namespace.ts';
-import type { Node } from '../../lab/topology.ts';
+import { must } from '../../../src/lab/command.ts';
+import { scratch } from '../../../src/lab/namespace.ts';
+import type { Node } from '../../../src/lab/topology.ts';
 import type { Contender } from '../contender.ts';
 import { deployTunnel, needs, otherOf, versionBy } from './tunnel.ts';
 

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
-import { must } from '../../lab/command.ts';
-import { scratch } from '../../lab/namespace.ts';
-import type { Lab, Node } from '../../lab/topology.ts';
+import { must } from '../../../src/lab/command.ts';
+import { scratch } from '../../../src/lab/namespace.ts';
+import type { Lab, Node } from '../../../src/lab/topology.ts';
 import type { Contender } from '../contender.ts';
 import { deployTunnel, needs, versionBy } from './tunnel.ts';
 

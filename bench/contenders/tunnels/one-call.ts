@@ -1,5 +1,5 @@
+import { UNDERLAY_MTU } from '../../../src/lab/topology.ts';
 import { tool } from '../../lab/tool.ts';
-import { UNDERLAY_MTU } from '../../lab/topology.ts';
 import type { Contender } from '../contender.ts';
 import { deployTunnel, peerArguments } from './tunnel.ts';
 

@@ -1,8 +1,9 @@
 import { mkdirSync } from 'node:fs';
-import { must } from '../../lab/command.ts';
-import { scratch } from '../../lab/namespace.ts';
-import type { Proc } from '../../lab/proc.ts';
-import { type Family, type Lab, type Node, UNDERLAY_DEVICE } from '../../lab/topology.ts';
+import type { Family } from '../../../encap/encap.ts';
+import { must } from '../../../src/lab/command.ts';
+import { scratch } from '../../../src/lab/namespace.ts';
+import type { Proc } from '../../../src/lab/proc.ts';
+import { type Lab, type Node, UNDERLAY_DEVICE } from '../../../src/lab/topology.ts';
 import type { Contender } from '../contender.ts';
 import { deployTunnel, macOf, needs, otherOf, versionBy } from './tunnel.ts';
 

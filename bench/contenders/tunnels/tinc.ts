@@ -1,7 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { must } from '../../lab/command.ts';
-import { scratch } from '../../lab/namespace.ts';
-import type { Family, Lab, Node } from '../../lab/topology.ts';
+import type { Family } from '../../../encap/encap.ts';
+import { must } from '../../../src/lab/command.ts';
+import { scratch } from '../../../src/lab/namespace.ts';
+import type { Lab, Node } from '../../../src/lab/topology.ts';
 import type { Contender } from '../contender.ts';
 import { deployTunnel, needs, versionBy } from './tunnel.ts';
 

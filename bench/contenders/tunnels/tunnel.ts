@@ -1,9 +1,9 @@
-import { attempt } from '../../lab/command.ts';
-import type { Proc } from '../../lab/proc.ts';
-import { findProgram } from '../../lab/programs.ts';
-import type { Lab, Node } from '../../lab/topology.ts';
-import { until } from '../../lab/until.ts';
-import type { Deployment } from '../contender.ts';
+import { attempt } from '../../../src/lab/command.ts';
+import type { Proc } from '../../../src/lab/proc.ts';
+import { findProgram } from '../../../src/lab/programs.ts';
+import type { Lab, Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
+import type { MeasuredDeployment } from '../contender.ts';
 
 /*
  * What the tunnels have in common that are a program on every node with a device of its own: start them, wait for the
@@ -29,7 +29,7 @@ const READY_MS = 20_000;
 export const macOf = (node: Node) => `0a:58:fc:00:00:${node.index.toString(16).padStart(2, '0')}`;
 
 /** Lays a tunnel; ends what it started when that fails. */
-export async function deployTunnel(lab: Lab, options: TunnelOptions): Promise<Deployment> {
+export async function deployTunnel(lab: Lab, options: TunnelOptions): Promise<MeasuredDeployment> {
   const { mtu } = options;
   const started: Proc[] = [];
   const stop = async () => {

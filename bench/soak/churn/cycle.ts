@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { getJson, openCaptureStream, openFlowLog, requestTrace } from '../../../src/api/client.ts';
+import { until } from '../../../src/lab/until.ts';
 import { CHECKOUT } from '../../lab/tool.ts';
-import { until } from '../../lab/until.ts';
 import { HEALTH_PORT, type SoakNode, WEB_PORT, WEB_TOKEN } from './node.ts';
 import { foreign, NETWORK } from './peers.ts';
 import type { SoakStore } from './stores.ts';

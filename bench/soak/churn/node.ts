@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import type { Status } from '../../../src/api/answers.ts';
 import { getJson } from '../../../src/api/client.ts';
 import { installCni } from '../../../src/cni/install.ts';
-import { Namespace } from '../../lab/namespace.ts';
-import type { Proc } from '../../lab/proc.ts';
+import { Namespace } from '../../../src/lab/namespace.ts';
+import type { Proc } from '../../../src/lab/proc.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { PATIENCE_MS, until } from '../../../src/lab/until.ts';
 import { CHECKOUT } from '../../lab/tool.ts';
-import type { Node } from '../../lab/topology.ts';
-import { PATIENCE_MS, until } from '../../lab/until.ts';
 
 export const HEALTH_PORT = 10_254;
 export const WEB_PORT = 8473;

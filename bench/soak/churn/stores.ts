@@ -2,11 +2,11 @@ import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { formatAttributes } from '../../../src/agent/lease/lease.ts';
-import { attempt } from '../../lab/command.ts';
-import type { Proc } from '../../lab/proc.ts';
+import { attempt } from '../../../src/lab/command.ts';
+import type { Proc } from '../../../src/lab/proc.ts';
+import type { Lab } from '../../../src/lab/topology.ts';
+import { PATIENCE_MS, until } from '../../../src/lab/until.ts';
 import { CHECKOUT } from '../../lab/tool.ts';
-import type { Lab } from '../../lab/topology.ts';
-import { PATIENCE_MS, until } from '../../lab/until.ts';
 import type { KubeCommand } from './kube-server.ts';
 import type { Foreign } from './peers.ts';
 

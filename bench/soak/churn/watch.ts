@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { until } from '../../lab/until.ts';
+import { until } from '../../../src/lab/until.ts';
 import type { QuantityId } from './criterion.ts';
 import type { HeapReport } from './heap-report.ts';
 import type { SoakNode } from './node.ts';

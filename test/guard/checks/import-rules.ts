@@ -98,7 +98,10 @@ export const RULES: Readonly<Record<string, readonly string[]>> = {
   // The web UI runs in a browser: imports.test.ts checks that what it imports imports nothing itself.
   'src/web': ['src/api/web', 'src/base', 'encap'],
   'src/cni': ['src/net', 'src/base', 'src/ip', 'encap'],
+  // Namespaces and processes for experiments; the command, the demo, the bench and the tests build with it.
+  'src/lab': ['src/base', 'encap'],
   'src/cli': [
+    'src/lab',
     'src/api',
     'src/diagnose',
     'src/agent',

@@ -2,12 +2,12 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { parse } from 'yaml';
-import { must } from '../../../bench/lab/command.ts';
 import { listNames, showExplanation } from '../../../src/cli/commands/show/explain-run.ts';
 import { CODE } from '../../../src/cni/skel/errors.ts';
 import { VERDICTS } from '../../../src/dataplane/descriptor/verdicts.ts';
 import { ALERTS } from '../../../src/diagnose/explain/alerts.ts';
 import { EXPLANATIONS, explain, similarNames } from '../../../src/diagnose/explain/explanation.ts';
+import { must } from '../../../src/lab/command.ts';
 import { ROOT } from '../checks/sources.ts';
 import { renderExplanations, renderRules } from './generated/explain.ts';
 

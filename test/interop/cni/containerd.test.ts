@@ -1,9 +1,9 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import { until } from '../../../bench/lab/until.ts';
 import { loadPlugin } from '../../../src/cni/plugins.ts';
 import { serveCni } from '../../../src/cni/shim/serve.ts';
 import { kernelNamespaces } from '../../../src/cni/skel/namespace.ts';
+import { until } from '../../../src/lab/until.ts';
 import { CniNode } from '../../fixtures/cni/cni.ts';
 import { addressOf, CONTAINERD, Containerd, leftovers } from '../../fixtures/cni/cni-containerd.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';

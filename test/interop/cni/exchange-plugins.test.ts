@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import { attempt } from '../../../bench/lab/command.ts';
-import type { Namespace } from '../../../bench/lab/namespace.ts';
+import { attempt } from '../../../src/lab/command.ts';
+import type { Namespace } from '../../../src/lab/namespace.ts';
 import { CniNode } from '../../fixtures/cni/cni.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 

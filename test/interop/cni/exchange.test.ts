@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, symlinkSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import { Namespace } from '../../../bench/lab/namespace.ts';
+import { Namespace } from '../../../src/lab/namespace.ts';
 import { CniNode } from '../../fixtures/cni/cni.ts';
 import { answerOf } from '../../fixtures/cni/port-answer.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';

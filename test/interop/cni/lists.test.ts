@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import t from 'tap';
-import type { Namespace } from '../../../bench/lab/namespace.ts';
+import type { Namespace } from '../../../src/lab/namespace.ts';
 import { CniNode } from '../../fixtures/cni/cni.ts';
 import { leftovers } from '../../fixtures/cni/cni-containerd.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';

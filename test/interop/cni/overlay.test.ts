@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import { attempt, must } from '../../../bench/lab/command.ts';
-import { launch } from '../../../bench/lab/proc.ts';
 import { CHECKOUT, tool } from '../../../bench/lab/tool.ts';
-import type { Node } from '../../../bench/lab/topology.ts';
+import { attempt, must } from '../../../src/lab/command.ts';
+import { launch } from '../../../src/lab/proc.ts';
+import type { Node } from '../../../src/lab/topology.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../../fixtures/agents/agents.ts';
 import { addressOf, CONTAINERD, Containerd, leftovers } from '../../fixtures/cni/cni-containerd.ts';
 import { shapers } from '../../fixtures/io/shapers.ts';

@@ -1,8 +1,8 @@
 import { mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import type { Namespace } from '../../../bench/lab/namespace.ts';
-import { launch } from '../../../bench/lab/proc.ts';
 import { installCni } from '../../../src/cni/install.ts';
+import type { Namespace } from '../../../src/lab/namespace.ts';
+import { launch } from '../../../src/lab/proc.ts';
 import { CniNode } from '../../fixtures/cni/cni.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 

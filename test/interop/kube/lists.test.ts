@@ -1,11 +1,11 @@
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import t, { type Test } from 'tap';
-import { until } from '../../../bench/lab/until.ts';
 import { KubeHttp, TIME_LIMITS } from '../../../src/agent/store/kube/http.ts';
 import { Informer, type InformerEvents } from '../../../src/agent/store/kube/informer.ts';
 import { NODE_FIELDS } from '../../../src/agent/store/kube/node.ts';
 import { Backoff } from '../../../src/base/backoff.ts';
 import { anyValue, listOf, required } from '../../../src/base/schema.ts';
+import { until } from '../../../src/lab/until.ts';
 import { KubeApi } from '../../fixtures/kube/kube-api.ts';
 
 const NODES = '/api/v1/nodes';

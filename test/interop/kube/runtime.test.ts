@@ -2,11 +2,11 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { attempt } from '../../../bench/lab/command.ts';
-import { launch, type Proc } from '../../../bench/lab/proc.ts';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
-import type { Node } from '../../../bench/lab/topology.ts';
-import { PATIENCE_MS, until } from '../../../bench/lab/until.ts';
+import { attempt } from '../../../src/lab/command.ts';
+import { launch, type Proc } from '../../../src/lab/proc.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { PATIENCE_MS, until } from '../../../src/lab/until.ts';
 import { readOutput } from '../../fixtures/json-output.ts';
 import { apiInNodes } from '../../fixtures/kube/api-in-nodes.ts';
 import { CriNode, type OciSpec, PAUSE } from '../../fixtures/kube/cri-runtime.ts';

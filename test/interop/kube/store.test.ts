@@ -2,13 +2,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { until } from '../../../bench/lab/until.ts';
 import { parseNetConf } from '../../../src/agent/config/net-conf.ts';
 import { findAccess } from '../../../src/agent/store/kube/access.ts';
 import { retryAfterSeconds } from '../../../src/agent/store/kube/kube-error.ts';
 import { annotationNames } from '../../../src/agent/store/kube/node.ts';
 import { KubeStore } from '../../../src/agent/store/kube/store.ts';
 import { formatPrefix } from '../../../src/ip/prefix.ts';
+import { until } from '../../../src/lab/until.ts';
 import { leaseAttributes, record } from '../../fixtures/agents/lease-store.ts';
 import { KubeApi } from '../../fixtures/kube/kube-api.ts';
 

@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { until } from '../../../bench/lab/until.ts';
 import { findAccess } from '../../../src/agent/store/kube/access.ts';
 import { KubeStore } from '../../../src/agent/store/kube/store.ts';
+import { until } from '../../../src/lab/until.ts';
 import { record } from '../../fixtures/agents/lease-store.ts';
 import { KubeApi } from '../../fixtures/kube/kube-api.ts';
 

@@ -1,10 +1,10 @@
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { launch } from '../../../bench/lab/proc.ts';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
-import type { Node } from '../../../bench/lab/topology.ts';
-import { until } from '../../../bench/lab/until.ts';
+import { launch } from '../../../src/lab/proc.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import { configurationOf, newStateDir } from '../../fixtures/agents/run-node.ts';
 import { BARE_ROOT, BareRoot } from '../../fixtures/bare-root.ts';
 import { labFor, namespaceFor } from '../../fixtures/lab.ts';

@@ -1,8 +1,8 @@
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
-import { must } from '../../../bench/lab/command.ts';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
+import { must } from '../../../src/lab/command.ts';
 import { directoryFor, finished } from '../../fixtures/package.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 

@@ -1,7 +1,7 @@
 import t from 'tap';
-import { must } from '../../../bench/lab/command.ts';
-import type { Lab } from '../../../bench/lab/topology.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
+import { must } from '../../../src/lab/command.ts';
+import type { Lab } from '../../../src/lab/topology.ts';
 import {
   counted,
   DEVICE,

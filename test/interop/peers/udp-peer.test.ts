@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import type { Family, Node } from '../../../bench/lab/topology.ts';
-import { until } from '../../../bench/lab/until.ts';
+import type { Family } from '../../../encap/encap.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import {
   counted,
   DEVICE,

@@ -1,6 +1,6 @@
 import t from 'tap';
-import type { Node } from '../../../bench/lab/topology.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
+import type { Node } from '../../../src/lab/topology.ts';
 import {
   counted,
   DEVICE,

@@ -1,6 +1,6 @@
 import t from 'tap';
-import { until } from '../../../bench/lab/until.ts';
 import { mtuTowardsPods } from '../../../src/agent/overlay/pod-mtu.ts';
+import { until } from '../../../src/lab/until.ts';
 import { NetlinkSocket } from '../../../src/net/rtnetlink/socket.ts';
 import {
   deployKernelVxlan,

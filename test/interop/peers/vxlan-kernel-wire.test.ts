@@ -1,8 +1,8 @@
 import t from 'tap';
 import { ping } from '../../../bench/lab/measure.ts';
 import { tool } from '../../../bench/lab/tool.ts';
-import type { Lab, Node } from '../../../bench/lab/topology.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
+import type { Lab, Node } from '../../../src/lab/topology.ts';
 import {
   counted,
   DEVICE,

@@ -2,9 +2,9 @@ import { execFile } from 'node:child_process';
 import { copyFileSync, cpSync, existsSync, symlinkSync } from 'node:fs';
 import { promisify } from 'node:util';
 import t from 'tap';
-import { attempt } from '../../../bench/lab/command.ts';
-import { scratch } from '../../../bench/lab/namespace.ts';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
+import { attempt } from '../../../src/lab/command.ts';
+import { scratch } from '../../../src/lab/namespace.ts';
 import { native } from '../../../src/native/load.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 

@@ -1,6 +1,6 @@
 import t from 'tap';
-import { launch } from '../../../bench/lab/proc.ts';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
+import { launch } from '../../../src/lab/proc.ts';
 import { compileRawSocket, fetchNode, otherReleases } from '../../fixtures/runtime/node-releases.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 

@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import t from 'tap';
-import type { Namespace } from '../../../bench/lab/namespace.ts';
-import type { Node } from '../../../bench/lab/topology.ts';
-import { until } from '../../../bench/lab/until.ts';
+import type { Namespace } from '../../../src/lab/namespace.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import { agentsFor, fileStoreFor } from '../../fixtures/agents/agents.ts';
 import { DEVICE } from '../../fixtures/agents/overlay.ts';
 import { configurationOf, runReady } from '../../fixtures/agents/run-node.ts';

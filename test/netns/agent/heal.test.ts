@@ -2,7 +2,7 @@ import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:
 import { join } from 'node:path';
 import t from 'tap';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
-import { PATIENCE_MS, until } from '../../../bench/lab/until.ts';
+import { PATIENCE_MS, until } from '../../../src/lab/until.ts';
 import { agentsFor, fileStoreFor } from '../../fixtures/agents/agents.ts';
 import { labFor } from '../../fixtures/lab.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
-import type { Node } from '../../../bench/lab/topology.ts';
-import { until } from '../../../bench/lab/until.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import { agentsFor, fileStoreFor } from '../../fixtures/agents/agents.ts';
 import { stays } from '../../fixtures/agents/stays.ts';
 import { labFor } from '../../fixtures/lab.ts';

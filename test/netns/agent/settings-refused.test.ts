@@ -1,9 +1,9 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import type { Node } from '../../../bench/lab/topology.ts';
-import { until } from '../../../bench/lab/until.ts';
 import { installCni } from '../../../src/cni/install.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../../fixtures/agents/agents.ts';
 import { configurationOf, MAIN, startRun } from '../../fixtures/agents/run-node.ts';
 import { readOutput } from '../../fixtures/json-output.ts';

@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { PATH_PROGRAM } from '../../../bench/in-process.ts';
-import { launch } from '../../../bench/lab/proc.ts';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import type { PathResult } from '../../../bench/path/main.ts';
 import type { BenchFile } from '../../../bench/report/samples.ts';
+import { launch } from '../../../src/lab/proc.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const skip = skipUnless('root', 'netns', 'tun', 'vxlan', 'ip', 'ping', 'ethtool', 'iperf3');

@@ -1,9 +1,9 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import t from 'tap';
 import type { DemoReport } from '../../../bench/demo/report.ts';
-import { launch } from '../../../bench/lab/proc.ts';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
-import { until } from '../../../bench/lab/until.ts';
+import { launch } from '../../../src/lab/proc.ts';
+import { until } from '../../../src/lab/until.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const skip = skipUnless('root', 'netns', 'tun', 'vxlan', 'ip', 'ping', 'ethtool', 'iperf3');

@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
-import type { Node } from '../../../bench/lab/topology.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
-import { until } from '../../../bench/lab/until.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import { allAtOnce } from '../../fixtures/agents/overlay.ts';
 import { type Configuration, MAIN } from '../../fixtures/agents/run-node.ts';
 import { watchedNodes } from '../../fixtures/agents/watched-nodes.ts';

@@ -1,6 +1,6 @@
 import t from 'tap';
-import type { Node } from '../../../bench/lab/topology.ts';
-import { until } from '../../../bench/lab/until.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import { vtepMac } from '../../fixtures/agents/overlay.ts';
 import type { Configuration } from '../../fixtures/agents/run-node.ts';
 import { shownNodes } from '../../fixtures/pages/shown-nodes.ts';

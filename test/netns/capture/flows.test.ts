@@ -1,9 +1,9 @@
 import { appendFileSync } from 'node:fs';
 import t from 'tap';
-import type { Node } from '../../../bench/lab/topology.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
-import { until } from '../../../bench/lab/until.ts';
 import type { FlowRow } from '../../../src/capture/flows/flow-report.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import { agentsFor, fileStoreFor } from '../../fixtures/agents/agents.ts';
 import { allAtOnce } from '../../fixtures/agents/overlay.ts';
 import { MAIN } from '../../fixtures/agents/run-node.ts';

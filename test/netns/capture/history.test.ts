@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { until } from '../../../bench/lab/until.ts';
+import { until } from '../../../src/lab/until.ts';
 import { watchedNodes } from '../../fixtures/agents/watched-nodes.ts';
 import { readOutput } from '../../fixtures/json-output.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { until } from '../../../bench/lab/until.ts';
+import { until } from '../../../src/lab/until.ts';
 import { MAIN } from '../../fixtures/agents/run-node.ts';
 import { watchedNodes } from '../../fixtures/agents/watched-nodes.ts';
 import { readLines, readOutput } from '../../fixtures/json-output.ts';

@@ -1,6 +1,6 @@
 import t from 'tap';
-import type { Namespace } from '../../../bench/lab/namespace.ts';
-import type { Node } from '../../../bench/lab/topology.ts';
+import type { Namespace } from '../../../src/lab/namespace.ts';
+import type { Node } from '../../../src/lab/topology.ts';
 import type { Configuration } from '../../fixtures/agents/run-node.ts';
 import { shownNodes } from '../../fixtures/pages/shown-nodes.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';

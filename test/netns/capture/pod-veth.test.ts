@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { until } from '../../../bench/lab/until.ts';
+import { until } from '../../../src/lab/until.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../../fixtures/agents/agents.ts';
 import { MAIN } from '../../fixtures/agents/run-node.ts';
 import { AgentPod } from '../../fixtures/cni/agent-pods.ts';

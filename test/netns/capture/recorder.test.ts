@@ -1,9 +1,9 @@
 import { readFileSync, statSync } from 'node:fs';
 import t from 'tap';
-import type { Node } from '../../../bench/lab/topology.ts';
-import { until } from '../../../bench/lab/until.ts';
 import type { Answer } from '../../../src/api/answers.ts';
 import type { LastDrop } from '../../../src/capture/decode/drop-rows.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import { agentsFor, fileStoreFor } from '../../fixtures/agents/agents.ts';
 import { allAtOnce } from '../../fixtures/agents/overlay.ts';
 import { type Configuration, MAIN } from '../../fixtures/agents/run-node.ts';

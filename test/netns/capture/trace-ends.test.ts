@@ -1,6 +1,6 @@
 import t from 'tap';
-import type { Node } from '../../../bench/lab/topology.ts';
-import { until } from '../../../bench/lab/until.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import { watchedNodes } from '../../fixtures/agents/watched-nodes.ts';
 import { readOutput } from '../../fixtures/json-output.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';

@@ -1,10 +1,10 @@
 import t from 'tap';
-import type { Node } from '../../../bench/lab/topology.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
-import { until } from '../../../bench/lab/until.ts';
 import { requestTrace } from '../../../src/api/client.ts';
 import { requestOf, showTrace } from '../../../src/cli/commands/packets/trace-run.ts';
 import type { TraceAnswer } from '../../../src/diagnose/trace/answer.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import { agentsFor, fileStoreFor } from '../../fixtures/agents/agents.ts';
 import { allAtOnce } from '../../fixtures/agents/overlay.ts';
 import { MAIN } from '../../fixtures/agents/run-node.ts';

@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import type { Node } from '../../../bench/lab/topology.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
-import { until } from '../../../bench/lab/until.ts';
 import { viewOf } from '../../../encap/wire/addresses.ts';
 import { ALL_OFFLOADS, type OffloadSwitches } from '../../../src/dataplane/io/offloads.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import { watchedNodes } from '../../fixtures/agents/watched-nodes.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 import { sendBurst } from '../../fixtures/traffic/send-burst.ts';

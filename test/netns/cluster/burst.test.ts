@@ -2,8 +2,6 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, unlinkSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import type { Node } from '../../../bench/lab/topology.ts';
-import { PATIENCE_MS, until } from '../../../bench/lab/until.ts';
 import { Agent } from '../../../src/agent/agent.ts';
 import { parseFlags } from '../../../src/agent/config/flags.ts';
 import { agentOptions } from '../../../src/agent/inputs/options.ts';
@@ -13,6 +11,8 @@ import { EtcdStore } from '../../../src/agent/store/etcd/store.ts';
 import { FileStore } from '../../../src/agent/store/file.ts';
 import { KubeStore } from '../../../src/agent/store/kube/store.ts';
 import { createLog } from '../../../src/base/log.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { PATIENCE_MS, until } from '../../../src/lab/until.ts';
 import { EtcdServer } from '../../fixtures/agents/etcd-server.ts';
 import { KubeApi } from '../../fixtures/kube/kube-api.ts';
 import { labFor } from '../../fixtures/lab.ts';

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import type { Node } from '../../../bench/lab/topology.ts';
-import { until } from '../../../bench/lab/until.ts';
 import type { Status } from '../../../src/api/answers.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import { agentsFor, type TestAgent } from '../../fixtures/agents/agents.ts';
 import { LabEtcd } from '../../fixtures/agents/etcd-in-lab.ts';
 import { PingStream } from '../../fixtures/agents/ping-stream.ts';

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import type { Node } from '../../../bench/lab/topology.ts';
-import { until } from '../../../bench/lab/until.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import { agentsFor, type TestAgent } from '../../fixtures/agents/agents.ts';
 import { LabEtcd } from '../../fixtures/agents/etcd-in-lab.ts';
 import { FlannelNode } from '../../fixtures/agents/flannel-node.ts';

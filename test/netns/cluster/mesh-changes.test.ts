@@ -1,9 +1,10 @@
 import t from 'tap';
 import { tool } from '../../../bench/lab/tool.ts';
-import type { Family, Node } from '../../../bench/lab/topology.ts';
-import { until } from '../../../bench/lab/until.ts';
+import type { Family } from '../../../encap/encap.ts';
 import type { Peer } from '../../../src/dataplane/descriptor/peer.ts';
 import { requirePrefix } from '../../../src/ip/prefix.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import {
   counted,
   DEVICE,

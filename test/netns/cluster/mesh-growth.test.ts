@@ -1,10 +1,10 @@
 import t from 'tap';
 import { tool } from '../../../bench/lab/tool.ts';
-import type { Node } from '../../../bench/lab/topology.ts';
-import { until } from '../../../bench/lab/until.ts';
 import type { DataPlane } from '../../../src/dataplane/dataplane.ts';
 import type { Peer } from '../../../src/dataplane/descriptor/peer.ts';
 import { requirePrefix } from '../../../src/ip/prefix.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import { overlayFor, peerFor, podAddress } from '../../fixtures/agents/overlay.ts';
 import { labFor } from '../../fixtures/lab.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';

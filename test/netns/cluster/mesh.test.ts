@@ -1,6 +1,7 @@
 import t from 'tap';
-import type { Family, Node } from '../../../bench/lab/topology.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
+import type { Family } from '../../../encap/encap.ts';
+import type { Node } from '../../../src/lab/topology.ts';
 import { overlayFor, pings, podAddress } from '../../fixtures/agents/overlay.ts';
 import { labFor } from '../../fixtures/lab.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { until } from '../../../bench/lab/until.ts';
+import { until } from '../../../src/lab/until.ts';
 import { agentsFor, fileStoreFor } from '../../fixtures/agents/agents.ts';
 import { labFor } from '../../fixtures/lab.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';

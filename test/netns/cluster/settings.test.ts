@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { until } from '../../../bench/lab/until.ts';
 import type { SettingStatus } from '../../../src/api/answers.ts';
+import { until } from '../../../src/lab/until.ts';
 import { agentsFor, fileStoreFor } from '../../fixtures/agents/agents.ts';
 import { MAIN } from '../../fixtures/agents/run-node.ts';
 import { labFor } from '../../fixtures/lab.ts';

@@ -1,14 +1,14 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import t, { type Test } from 'tap';
-import { must } from '../../../bench/lab/command.ts';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
-import { until } from '../../../bench/lab/until.ts';
 import { CONF_NAME, installCni, uninstallCni } from '../../../src/cni/install.ts';
 import { loadPlugin, PLUGIN_NAMES } from '../../../src/cni/plugins.ts';
 import { serveCni } from '../../../src/cni/shim/serve.ts';
 import { kernelNamespaces } from '../../../src/cni/skel/namespace.ts';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
+import { must } from '../../../src/lab/command.ts';
+import { until } from '../../../src/lab/until.ts';
 import { CniNode } from '../../fixtures/cni/cni.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import { attempt } from '../../../bench/lab/command.ts';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
+import { attempt } from '../../../src/lab/command.ts';
 import { CniNode } from '../../fixtures/cni/cni.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 

@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { attempt } from '../../../bench/lab/command.ts';
-import type { Namespace } from '../../../bench/lab/namespace.ts';
+import { attempt } from '../../../src/lab/command.ts';
+import type { Namespace } from '../../../src/lab/namespace.ts';
 import { CniNode } from '../../fixtures/cni/cni.ts';
 import { seeded } from '../../fixtures/random.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';

@@ -1,10 +1,10 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
-import { until } from '../../../bench/lab/until.ts';
 import { installCni } from '../../../src/cni/install.ts';
 import { DhcpDaemon } from '../../../src/cni/ipam/dhcp/daemon.ts';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
+import { until } from '../../../src/lab/until.ts';
 import { CniNode } from '../../fixtures/cni/cni.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 

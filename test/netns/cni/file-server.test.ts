@@ -3,9 +3,9 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { attempt } from '../../../bench/lab/command.ts';
-import { launch } from '../../../bench/lab/proc.ts';
 import { fileSystemAnswers } from '../../../src/base/files/regular-file.ts';
+import { attempt } from '../../../src/lab/command.ts';
+import { launch } from '../../../src/lab/proc.ts';
 import { CniNode } from '../../fixtures/cni/cni.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 

@@ -1,6 +1,6 @@
 import t from 'tap';
-import { attempt } from '../../../bench/lab/command.ts';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
+import { attempt } from '../../../src/lab/command.ts';
 import { CniNode } from '../../fixtures/cni/cni.ts';
 import { details, everyVersion } from '../../fixtures/cni/every-version.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';

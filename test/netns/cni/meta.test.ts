@@ -1,10 +1,10 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import { attempt } from '../../../bench/lab/command.ts';
-import type { Namespace } from '../../../bench/lab/namespace.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
 import { checkAllowed, settingName } from '../../../src/cni/meta/tuning/config.ts';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
+import { attempt } from '../../../src/lab/command.ts';
+import type { Namespace } from '../../../src/lab/namespace.ts';
 import { CniNode } from '../../fixtures/cni/cni.ts';
 import { shapers } from '../../fixtures/io/shapers.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import { attempt } from '../../../bench/lab/command.ts';
+import { attempt } from '../../../src/lab/command.ts';
 import { CniNode } from '../../fixtures/cni/cni.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 

@@ -3,13 +3,13 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, wri
 import { createServer, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import t, { type Test } from 'tap';
-import { launch } from '../../../bench/lab/proc.ts';
-import { PATIENCE_MS, until } from '../../../bench/lab/until.ts';
 import { installCni } from '../../../src/cni/install.ts';
 import { loadPlugin, PLUGIN_NAMES } from '../../../src/cni/plugins.ts';
 import { serveCni } from '../../../src/cni/shim/serve.ts';
 import { kernelNamespaces } from '../../../src/cni/skel/namespace.ts';
 import { ALL_VERSIONS } from '../../../src/cni/skel/version.ts';
+import { launch } from '../../../src/lab/proc.ts';
+import { PATIENCE_MS, until } from '../../../src/lab/until.ts';
 import { CniNode } from '../../fixtures/cni/cni.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 

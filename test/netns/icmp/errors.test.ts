@@ -1,7 +1,7 @@
 import t from 'tap';
-import type { Node } from '../../../bench/lab/topology.ts';
-import { until } from '../../../bench/lab/until.ts';
 import { createLog, type Log } from '../../../src/base/log.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import { counted, counts, overlayFor, pings, podAddress, routeTo } from '../../fixtures/agents/overlay.ts';
 import { stays } from '../../fixtures/agents/stays.ts';
 import { labFor } from '../../fixtures/lab.ts';

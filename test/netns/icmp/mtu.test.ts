@@ -1,10 +1,10 @@
 import t from 'tap';
-import type { Family, Node } from '../../../bench/lab/topology.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
-import { until } from '../../../bench/lab/until.ts';
-import type { Mode } from '../../../encap/encap.ts';
+import type { Family, Mode } from '../../../encap/encap.ts';
 import { FORMATS } from '../../../encap/formats.ts';
 import { innerMtu } from '../../../encap/mtu.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import { counted, overlayFor, overlayMtu, peerFor, podAddress } from '../../fixtures/agents/overlay.ts';
 import { routedLabFor } from '../../fixtures/agents/routed.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';

@@ -1,7 +1,7 @@
 import t from 'tap';
-import type { Lab, Node } from '../../../bench/lab/topology.ts';
-import { until } from '../../../bench/lab/until.ts';
 import type { Mode } from '../../../encap/encap.ts';
+import type { Lab, Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import {
   counted,
   DEVICE,

@@ -1,5 +1,6 @@
 import t from 'tap';
-import type { Family, Lab, Node } from '../../../bench/lab/topology.ts';
+import type { Family } from '../../../encap/encap.ts';
+import type { Lab, Node } from '../../../src/lab/topology.ts';
 import { deployKernelVxlan, overlayFor, podAddress } from '../../fixtures/agents/overlay.ts';
 import { labFor } from '../../fixtures/lab.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { Node } from '../../../bench/lab/topology.ts';
+import type { Node } from '../../../src/lab/topology.ts';
 import { allAtOnce, counts, DEVICE, overlayFor, podAddress } from '../../fixtures/agents/overlay.ts';
 import { labFor } from '../../fixtures/lab.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';

@@ -1,9 +1,9 @@
 import { createRequire } from 'node:module';
 import t from 'tap';
-import type { Namespace } from '../../../bench/lab/namespace.ts';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
-import type { Node } from '../../../bench/lab/topology.ts';
-import { until } from '../../../bench/lab/until.ts';
+import type { Namespace } from '../../../src/lab/namespace.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import { native } from '../../../src/native/load.ts';
 import { IcmpEchoSocket } from '../../../src/net/icmp-echo-socket.ts';
 import type { Report, Step } from '../../fixtures/agents/prober-program.ts';

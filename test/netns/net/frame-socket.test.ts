@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import { PATIENCE_MS, until } from '../../../bench/lab/until.ts';
+import { PATIENCE_MS, until } from '../../../src/lab/until.ts';
 import { native } from '../../../src/native/load.ts';
 import { FRAME_WORDS, FrameSocket, type PassedFrame } from '../../../src/net/packet/frame-socket.ts';
 import { findLink } from '../../../src/net/rtnetlink/links.ts';

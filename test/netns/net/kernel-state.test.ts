@@ -1,11 +1,11 @@
 import t from 'tap';
-import type { Node } from '../../../bench/lab/topology.ts';
 import { describeChange } from '../../../src/agent/kernel/change.ts';
 import { desiredState, type OverlaySpec } from '../../../src/agent/kernel/desired.ts';
 import { FormerState } from '../../../src/agent/kernel/former-state.ts';
 import { KernelReconciler } from '../../../src/agent/kernel/reconciler.ts';
 import type { Peer } from '../../../src/dataplane/descriptor/peer.ts';
 import { requirePrefix } from '../../../src/ip/prefix.ts';
+import type { Node } from '../../../src/lab/topology.ts';
 import { kernelPicture } from '../../fixtures/agents/run-node.ts';
 import { labFor } from '../../fixtures/lab.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';

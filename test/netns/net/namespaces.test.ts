@@ -1,6 +1,6 @@
 import { readlinkSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import { attempt, must } from '../../../bench/lab/command.ts';
+import { attempt, must } from '../../../src/lab/command.ts';
 import { runCommand } from '../../../src/net/command.ts';
 import { changeLink, createLink, getLink, listLinks } from '../../../src/net/rtnetlink/links.ts';
 import { NetlinkSocket, withSocket } from '../../../src/net/rtnetlink/socket.ts';

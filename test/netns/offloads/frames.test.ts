@@ -1,7 +1,7 @@
 import t from 'tap';
-import type { Node } from '../../../bench/lab/topology.ts';
-import { until } from '../../../bench/lab/until.ts';
 import type { DataPlane } from '../../../src/dataplane/dataplane.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import {
   counted,
   DEVICE,

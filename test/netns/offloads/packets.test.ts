@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import type { Lab, Node } from '../../../bench/lab/topology.ts';
 import { ALL_OFFLOADS, type OffloadSwitches } from '../../../src/dataplane/io/offloads.ts';
+import type { Lab, Node } from '../../../src/lab/topology.ts';
 import { allAtOnce, overlayFor, podAddress } from '../../fixtures/agents/overlay.ts';
 import { labFor } from '../../fixtures/lab.ts';
 import { Random } from '../../fixtures/random.ts';

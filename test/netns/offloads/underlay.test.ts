@@ -1,5 +1,5 @@
 import t from 'tap';
-import { CONDITIONS, type Condition } from '../../../bench/lab/topology.ts';
+import { CONDITIONS, type LabCondition } from '../../../src/lab/topology.ts';
 import { counted, overlayFor } from '../../fixtures/agents/overlay.ts';
 import { exchange, stop } from '../../fixtures/io/offloads-off.ts';
 import { labFor } from '../../fixtures/lab.ts';
@@ -8,7 +8,7 @@ import { skipUnless } from '../../fixtures/skip-unless.ts';
 const skip = skipUnless('root', 'netns', 'tun', 'ip', 'ethtool');
 t.test('every condition of the underlay', { skip }, async t => {
   const lab = labFor(t);
-  for (const condition of Object.keys(CONDITIONS) as Condition[]) {
+  for (const condition of Object.keys(CONDITIONS) as LabCondition[]) {
     lab.condition(condition);
     for (const [mode, underlay] of [
       ['vxlan', 4],

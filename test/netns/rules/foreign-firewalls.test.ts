@@ -1,6 +1,6 @@
 import t from 'tap';
-import type { Node } from '../../../bench/lab/topology.ts';
-import { until } from '../../../bench/lab/until.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../../fixtures/agents/agents.ts';
 import { findingsOf, traceOn } from '../../fixtures/agents/ask.ts';
 import { labFor } from '../../fixtures/lab.ts';

@@ -1,12 +1,12 @@
 import { symlinkSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import { must } from '../../../bench/lab/command.ts';
-import type { Namespace } from '../../../bench/lab/namespace.ts';
-import { until } from '../../../bench/lab/until.ts';
 import { IptablesRules } from '../../../src/agent/rules/iptables.ts';
 import type { RuleSet } from '../../../src/agent/rules/model.ts';
 import { NftablesRules } from '../../../src/agent/rules/nftables.ts';
 import { withPodInterfaces } from '../../../src/agent/rules/pod-interfaces.ts';
+import { must } from '../../../src/lab/command.ts';
+import type { Namespace } from '../../../src/lab/namespace.ts';
+import { until } from '../../../src/lab/until.ts';
 import { namespaceFor } from '../../fixtures/lab.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 

@@ -1,7 +1,7 @@
 import t from 'tap';
-import type { Namespace } from '../../../bench/lab/namespace.ts';
-import type { Node } from '../../../bench/lab/topology.ts';
-import { until } from '../../../bench/lab/until.ts';
+import type { Namespace } from '../../../src/lab/namespace.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import { agentsFor, fileStoreFor } from '../../fixtures/agents/agents.ts';
 import { PingStream } from '../../fixtures/agents/ping-stream.ts';
 import { MAIN } from '../../fixtures/agents/run-node.ts';

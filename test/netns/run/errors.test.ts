@@ -1,10 +1,10 @@
 import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
-import { attempt } from '../../../bench/lab/command.ts';
-import type { Namespace } from '../../../bench/lab/namespace.ts';
-import type { Node } from '../../../bench/lab/topology.ts';
-import { until } from '../../../bench/lab/until.ts';
+import { attempt } from '../../../src/lab/command.ts';
+import type { Namespace } from '../../../src/lab/namespace.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import {
   type Configuration,
   configurationOf,

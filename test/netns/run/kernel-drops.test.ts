@@ -1,12 +1,12 @@
 import { writeFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import type { Namespace } from '../../../bench/lab/namespace.ts';
-import type { Proc } from '../../../bench/lab/proc.ts';
-import type { Node, Pod } from '../../../bench/lab/topology.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
-import { until } from '../../../bench/lab/until.ts';
 import type { Audit, AuditDirection } from '../../../src/diagnose/audit/balance.ts';
 import type { DropStatus } from '../../../src/diagnose/drops.ts';
+import type { Namespace } from '../../../src/lab/namespace.ts';
+import type { Proc } from '../../../src/lab/proc.ts';
+import type { Node, Pod } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import { configurationOf, MAIN, newStateDir, runCommand } from '../../fixtures/agents/run-node.ts';
 import { labFor } from '../../fixtures/lab.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';

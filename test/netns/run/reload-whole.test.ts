@@ -1,11 +1,11 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import type { Proc } from '../../../bench/lab/proc.ts';
-import type { Lab, Node } from '../../../bench/lab/topology.ts';
-import { until } from '../../../bench/lab/until.ts';
 import type { Answer, AnswerPath, Status } from '../../../src/api/answers.ts';
 import { getJson } from '../../../src/api/client.ts';
+import type { Proc } from '../../../src/lab/proc.ts';
+import type { Lab, Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import {
   type Configuration,
   configurationOf,

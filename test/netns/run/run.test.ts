@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import t from 'tap';
-import type { Lab, Node } from '../../../bench/lab/topology.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
-import { until } from '../../../bench/lab/until.ts';
+import type { Lab, Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import {
   configurationOf,
   kernelPicture,

@@ -1,8 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import type { Node } from '../../../bench/lab/topology.ts';
-import { until } from '../../../bench/lab/until.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../../fixtures/agents/agents.ts';
 import { FlannelNode } from '../../fixtures/agents/flannel-node.ts';
 import { labFor } from '../../fixtures/lab.ts';

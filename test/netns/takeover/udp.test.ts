@@ -1,9 +1,9 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import type { Proc } from '../../../bench/lab/proc.ts';
-import type { Node } from '../../../bench/lab/topology.ts';
-import { until } from '../../../bench/lab/until.ts';
+import type { Proc } from '../../../src/lab/proc.ts';
+import type { Node } from '../../../src/lab/topology.ts';
+import { until } from '../../../src/lab/until.ts';
 import { agentsFor, fileStoreFor } from '../../fixtures/agents/agents.ts';
 import { DEVICE, overlayMtu, PORT } from '../../fixtures/agents/overlay.ts';
 import { PingStream } from '../../fixtures/agents/ping-stream.ts';

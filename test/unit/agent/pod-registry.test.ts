@@ -2,9 +2,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { until } from '../../../bench/lab/until.ts';
 import { PodRegistry } from '../../../src/agent/pod-registry.ts';
 import { podText } from '../../../src/capture/live/pods.ts';
+import { until } from '../../../src/lab/until.ts';
 
 const WEB = { namespace: 'default', name: 'web-1' };
 const DNS = { namespace: 'kube-system', name: 'dns.0' };

@@ -1,10 +1,10 @@
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import t from 'tap';
-import { until } from '../../../bench/lab/until.ts';
 import type { Agent } from '../../../src/agent/agent.ts';
 import { metricsBody, OtlpMetrics, otlpOptions } from '../../../src/api/otlp-metrics.ts';
 import { createLog } from '../../../src/base/log.ts';
+import { until } from '../../../src/lab/until.ts';
 
 const gauges = {
   batches: 0,

@@ -3,8 +3,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { until } from '../../../bench/lab/until.ts';
 import { Systemd } from '../../../src/api/systemd.ts';
+import { until } from '../../../src/lab/until.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /** Prints every datagram that comes to a unix socket. */

@@ -3,7 +3,6 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { until } from '../../../bench/lab/until.ts';
 import { Recordings } from '../../../src/agent/recorder/recordings.ts';
 import {
   isAllowedHost,
@@ -22,6 +21,7 @@ import { CaptureHub } from '../../../src/capture/live/capture-hub.ts';
 import { PodNames } from '../../../src/capture/live/pods.ts';
 import type { CounterSnapshot } from '../../../src/dataplane/dataplane.ts';
 import * as verdicts from '../../../src/dataplane/descriptor/verdicts.ts';
+import { until } from '../../../src/lab/until.ts';
 import { chunked } from '../capture/fixtures/files.ts';
 import { ethernet, ip, tcp, V4 } from '../capture/fixtures/frames.ts';
 import { worker } from '../capture/fixtures/tapped.ts';

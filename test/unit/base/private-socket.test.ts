@@ -3,8 +3,8 @@ import { createServer, get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { until } from '../../../bench/lab/until.ts';
 import { openPrivately } from '../../../src/base/private-socket.ts';
+import { until } from '../../../src/lab/until.ts';
 import { stays } from '../../fixtures/agents/stays.ts';
 
 const LOOK_MS = 10;

@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { launch } from '../../../bench/lab/proc.ts';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import { readOptions } from '../../../bench/options.ts';
+import { launch } from '../../../src/lab/proc.ts';
 
 const bench = (...args: string[]) => launch([process.execPath, `${CHECKOUT}dist/bench/main.js`, ...args]);
 

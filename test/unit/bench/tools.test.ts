@@ -2,10 +2,10 @@ import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import t from 'tap';
-import { launch } from '../../../bench/lab/proc.ts';
 import { tool } from '../../../bench/lab/tool.ts';
-import { until } from '../../../bench/lab/until.ts';
 import { measureCharges } from '../../../bench/lab/versions.ts';
+import { launch } from '../../../src/lab/proc.ts';
+import { until } from '../../../src/lab/until.ts';
 import { seeded } from '../../fixtures/random.ts';
 
 t.test("the bench tools' SHA-256, with and without the processor's instructions, is Node's", async t => {

@@ -1,9 +1,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import t from 'tap';
-import { launch } from '../../../bench/lab/proc.ts';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
-import { until } from '../../../bench/lab/until.ts';
 import { pseudo4, verify } from '../../../encap/wire/checksum.ts';
 import { check as checkIpv4, isChecksumGood } from '../../../encap/wire/ipv4.ts';
 import { readConfig } from '../../../src/cni/ipam/dhcp/config.ts';
@@ -36,6 +34,8 @@ import {
   searchDomains,
 } from '../../../src/cni/ipam/dhcp/reply-options.ts';
 import type { Call } from '../../../src/cni/skel/plugin.ts';
+import { launch } from '../../../src/lab/proc.ts';
+import { until } from '../../../src/lab/until.ts';
 import { seeded } from '../../fixtures/random.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 import { attachment, invoke, scratch } from './fixtures/harness.ts';

@@ -1,10 +1,10 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
-import { launch } from '../../../bench/lab/proc.ts';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import { installCni } from '../../../src/cni/install.ts';
 import { serveCni } from '../../../src/cni/shim/serve.ts';
 import { CWD } from '../../../src/cni/skel/environment.ts';
+import { launch } from '../../../src/lab/proc.ts';
 import { attachment, scratch, testHost } from './fixtures/harness.ts';
 
 /*

@@ -3,11 +3,11 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, utimesSync, w
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { until } from '../../../bench/lab/until.ts';
 import { RecordedCalls } from '../../../src/cni/shim/completion.ts';
 import type { CniRequest } from '../../../src/cni/shim/protocol.ts';
 import { bootId, listRecords, readRecord, requestNow } from '../../../src/cni/shim/recorded.ts';
 import { handleRequest } from '../../../src/cni/shim/serve.ts';
+import { until } from '../../../src/lab/until.ts';
 import { withFlock } from '../../../src/net/file-lock.ts';
 import { encodeRequest } from '../../fixtures/cni/protocol.ts';
 import { testHost } from './fixtures/harness.ts';

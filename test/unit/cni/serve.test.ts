@@ -1,8 +1,8 @@
 import { existsSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import t from 'tap';
-import { until } from '../../../bench/lab/until.ts';
 import { serveCni } from '../../../src/cni/shim/serve.ts';
+import { until } from '../../../src/lab/until.ts';
 import { stays } from '../../fixtures/agents/stays.ts';
 import { encodeRequest, parseResponse } from '../../fixtures/cni/protocol.ts';
 import { scratch, testHost } from './fixtures/harness.ts';

@@ -2,14 +2,14 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { createServer as createHttpServer, type IncomingMessage } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import t, { type Test } from 'tap';
-import { launch } from '../../../bench/lab/proc.ts';
-import { until } from '../../../bench/lab/until.ts';
 import { installCni } from '../../../src/cni/install.ts';
 import { serveCni } from '../../../src/cni/shim/serve.ts';
 import { formatTraceParent, parseTraceParent } from '../../../src/cni/telemetry/context.ts';
 import { collectorOf } from '../../../src/cni/telemetry/otlp.ts';
 import { runTraced } from '../../../src/cni/telemetry/run-traced.ts';
 import { SpanLog } from '../../../src/cni/telemetry/spans.ts';
+import { launch } from '../../../src/lab/proc.ts';
+import { until } from '../../../src/lab/until.ts';
 import { attachment, scratch, testHost } from './fixtures/harness.ts';
 
 interface Attribute {

@@ -1,7 +1,7 @@
 import t from 'tap';
-import { attempt, must } from '../../../bench/lab/command.ts';
-import { scratch } from '../../../bench/lab/namespace.ts';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
+import { attempt, must } from '../../../src/lab/command.ts';
+import { scratch } from '../../../src/lab/namespace.ts';
 import { native } from '../../../src/native/load.ts';
 
 t.test('each number has the name that glibc has for it', async t => {

@@ -2,11 +2,11 @@ import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { until } from '../../../../bench/lab/until.ts';
 import { ownDevices, StateDir } from '../../../../src/agent/inputs/state-dir.ts';
 import type { Lease } from '../../../../src/agent/lease/lease.ts';
 import { writeFileAtomic } from '../../../../src/base/atomic-file.ts';
 import { parsePrefix } from '../../../../src/ip/prefix.ts';
+import { until } from '../../../../src/lab/until.ts';
 import type { Link } from '../../../../src/net/rtnetlink/links.ts';
 import { leaseAttributes } from '../../../fixtures/agents/lease-store.ts';
 

@@ -1,11 +1,11 @@
 import t from 'tap';
-import { until } from '../../../../bench/lab/until.ts';
 import { LeaseClient, RenewalClock } from '../../../../src/agent/lease/client.ts';
 import type { Lease } from '../../../../src/agent/lease/lease.ts';
 import type { LeaseStore } from '../../../../src/agent/lease/store.ts';
 import { RipstopError } from '../../../../src/base/errors.ts';
 import { createLog, type Log } from '../../../../src/base/log.ts';
 import { parsePrefix } from '../../../../src/ip/prefix.ts';
+import { until } from '../../../../src/lab/until.ts';
 import { leaseAttributes, netConf } from '../../../fixtures/agents/lease-store.ts';
 
 const HOUR = 3600_000;

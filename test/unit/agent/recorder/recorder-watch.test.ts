@@ -2,10 +2,10 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { until } from '../../../../bench/lab/until.ts';
 import { SETTINGS } from '../../../../src/agent/config/settings.ts';
 import { RecorderWatch } from '../../../../src/agent/recorder/recorder-watch.ts';
 import { createLog } from '../../../../src/base/log.ts';
+import { until } from '../../../../src/lab/until.ts';
 import { recorded } from '../../capture/fixtures/recorded.ts';
 
 const SETTING_VALUES = Object.fromEntries(

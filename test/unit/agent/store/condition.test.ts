@@ -1,7 +1,7 @@
 import t from 'tap';
-import { until } from '../../../../bench/lab/until.ts';
 import { NodeCondition } from '../../../../src/agent/store/kube/condition.ts';
 import { annotationNames, type NodeObject, readNode } from '../../../../src/agent/store/kube/node.ts';
+import { until } from '../../../../src/lab/until.ts';
 
 t.test('ready while the Event of the former readiness is written: another Event', async t => {
   const told: string[] = [];

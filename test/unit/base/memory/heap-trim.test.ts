@@ -1,7 +1,7 @@
 import t from 'tap';
-import { until } from '../../../../bench/lab/until.ts';
 import { containedErrors } from '../../../../src/base/boundary.ts';
 import { HeapTrim } from '../../../../src/base/memory/heap-trim.ts';
+import { until } from '../../../../src/lab/until.ts';
 import { stays } from '../../../fixtures/agents/stays.ts';
 
 t.test('few changed leases, no collection', async t => {

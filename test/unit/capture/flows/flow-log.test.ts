@@ -1,6 +1,5 @@
 import { PassThrough } from 'node:stream';
 import t from 'tap';
-import { PATIENCE_MS, until } from '../../../../bench/lab/until.ts';
 import type { FlowStatus } from '../../../../src/api/answers.ts';
 import { answerFlowLog, flowsOf, readFlowsQuery } from '../../../../src/api/flows.ts';
 import { createFlowFilter } from '../../../../src/capture/flows/flow-filter.ts';
@@ -9,6 +8,7 @@ import { FlowMonitor } from '../../../../src/capture/flows/flow-monitor.ts';
 import { PodNames } from '../../../../src/capture/live/pods.ts';
 import { showFlows } from '../../../../src/cli/commands/packets/flows-view.ts';
 import { NO_PEER } from '../../../../src/dataplane/descriptor/verdicts.ts';
+import { PATIENCE_MS, until } from '../../../../src/lab/until.ts';
 import { readLines } from '../../../fixtures/json-output.ts';
 import { skipUnless } from '../../../fixtures/skip-unless.ts';
 import { ethernet, ip, tcp, udp, V4, V6 } from '../fixtures/frames.ts';

@@ -1,5 +1,4 @@
 import t from 'tap';
-import { PATIENCE_MS, until } from '../../../../bench/lab/until.ts';
 import { FlowEntry } from '../../../../src/capture/flows/flow-entry.ts';
 import { FlowFields, reverseKey } from '../../../../src/capture/flows/flow-fields.ts';
 import { FlowMonitor } from '../../../../src/capture/flows/flow-monitor.ts';
@@ -13,6 +12,7 @@ import {
 } from '../../../../src/capture/flows/flow-table.ts';
 import { onAck, onDataSent } from '../../../../src/capture/flows/tcp-tracker.ts';
 import { NO_PEER } from '../../../../src/dataplane/descriptor/verdicts.ts';
+import { PATIENCE_MS, until } from '../../../../src/lab/until.ts';
 import { seeded } from '../../../fixtures/random.ts';
 import { type Ends, ethernet, ip, joined, randomPacket, tcp, udp, V4, V6 } from '../fixtures/frames.ts';
 import { worker } from '../fixtures/tapped.ts';

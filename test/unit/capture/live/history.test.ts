@@ -1,5 +1,4 @@
 import t from 'tap';
-import { until } from '../../../../bench/lab/until.ts';
 import { PacketDecoder } from '../../../../src/capture/decode/packet-decoder.ts';
 import { FlowMonitor } from '../../../../src/capture/flows/flow-monitor.ts';
 import type { Packet } from '../../../../src/capture/format/packet.ts';
@@ -15,6 +14,7 @@ import { TablesWriter } from '../../../../src/dataplane/tables/writer.ts';
 import { TapRegistry } from '../../../../src/dataplane/tap/registry.ts';
 import { setTapFilter, TAPS } from '../../../../src/dataplane/tap/tap-control.ts';
 import { requirePrefix } from '../../../../src/ip/prefix.ts';
+import { until } from '../../../../src/lab/until.ts';
 import { chunked } from '../fixtures/files.ts';
 import { ethernet, ip, joined, tcp, V4 } from '../fixtures/frames.ts';
 import { CONTEXT, worker } from '../fixtures/tapped.ts';

@@ -1,6 +1,5 @@
 import { PassThrough } from 'node:stream';
 import t from 'tap';
-import { until } from '../../../../bench/lab/until.ts';
 import { type ErrorCode, RipstopError } from '../../../../src/base/errors.ts';
 import { PacketDecoder } from '../../../../src/capture/decode/packet-decoder.ts';
 import { createFilter } from '../../../../src/capture/filter/filter.ts';
@@ -22,6 +21,7 @@ import { commit } from '../../../../src/dataplane/descriptor/ring.ts';
 import { NO_PEER, WRONG_VNI } from '../../../../src/dataplane/descriptor/verdicts.ts';
 import { activePoints, captureBatch } from '../../../../src/dataplane/tap/tap.ts';
 import { TAPS } from '../../../../src/dataplane/tap/tap-control.ts';
+import { until } from '../../../../src/lab/until.ts';
 import { skipUnless } from '../../../fixtures/skip-unless.ts';
 import { chunked, readAll, statisticsOf } from '../fixtures/files.ts';
 import { ethernet, ip, joined, tcp, udp, V4 } from '../fixtures/frames.ts';

@@ -3,7 +3,6 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { until } from '../../../../bench/lab/until.ts';
 import { PodRegistry } from '../../../../src/agent/pod-registry.ts';
 import { answerCapture, type CaptureTarget } from '../../../../src/api/capture.ts';
 import { openCaptureStream } from '../../../../src/api/client.ts';
@@ -12,6 +11,7 @@ import { openPrivately } from '../../../../src/base/private-socket.ts';
 import { CaptureHub } from '../../../../src/capture/live/capture-hub.ts';
 import type { CaptureRecord } from '../../../../src/capture/live/record.ts';
 import { readRecordStream } from '../../../../src/capture/live/record-stream.ts';
+import { until } from '../../../../src/lab/until.ts';
 import { worker } from '../fixtures/tapped.ts';
 
 /** A socket that serves captures of a worker whose batches a test fills. */

@@ -5,13 +5,13 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { until } from '../../../../bench/lab/until.ts';
 import { LINK_RAW, type Packet } from '../../../../src/capture/format/packet.ts';
 import { PcapFormat } from '../../../../src/capture/format/pcap/writer.ts';
 import { PcapngFormat } from '../../../../src/capture/format/pcapng/writer.ts';
 import { FileSink } from '../../../../src/capture/sink/file-sink.ts';
 import { openSink } from '../../../../src/capture/sink/open-sink.ts';
 import { StreamSink } from '../../../../src/capture/sink/stream-sink.ts';
+import { until } from '../../../../src/lab/until.ts';
 import { skipUnless } from '../../../fixtures/skip-unless.ts';
 import { readAll, statisticsOf } from '../fixtures/files.ts';
 

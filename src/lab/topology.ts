@@ -20,10 +20,10 @@ export const CONDITIONS = {
   wiregro: ['tx on', 'tso off', 'gso off', 'tx-udp-segmentation on', 'gro on'],
   wirecs: ['tso off', 'gso off', 'gro on', 'tx off'],
 } as const;
-export type Condition = keyof typeof CONDITIONS;
+export type LabCondition = keyof typeof CONDITIONS;
 
 /** What a table says of each condition. */
-export const CONDITION_TEXTS: Readonly<Record<Condition, string>> = {
+export const CONDITION_TEXTS: Readonly<Record<LabCondition, string>> = {
   def: 'veth default',
   nic: 'no TSO, no UDP segmentation; GSO, GRO, checksum offload',
   wire: 'no TSO/GSO',
@@ -35,7 +35,6 @@ export interface Dual {
   4: string;
   6: string;
 }
-export type Family = keyof Dual;
 
 export interface Pod {
   ns: Namespace;
@@ -61,7 +60,7 @@ export interface Lab {
   /** The namespace of the underlay switch; undefined with two nodes, which share a veth pair. */
   fabric: Namespace | undefined;
   /** Sets the underlay's offloads on every node. */
-  condition(name: Condition): void;
+  condition(name: LabCondition): void;
   /** Sets the MTU of `cni0` and of both ends of the pods' veth pairs. */
   podMtu(mtu: number): void;
   remove(): void;
@@ -193,7 +192,7 @@ function setPodMtu(node: Node, mtu: number): void {
   node.ns.ip(`link set cni0 mtu ${mtu}`);
 }
 
-function setCondition(nodes: readonly Node[], fabric: Namespace | undefined, name: Condition): void {
+function setCondition(nodes: readonly Node[], fabric: Namespace | undefined, name: LabCondition): void {
   const settings = CONDITIONS[name].flatMap(pair => pair.split(' '));
   for (const node of nodes) {
     node.ns.must(['ethtool', '-K', UNDERLAY_DEVICE, ...settings]);

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { RipstopError } from '../../src/base/errors.ts';
+import { RipstopError } from '../base/errors.ts';
 
 export interface Finished {
   /** Exit code, or 128 + n for a process that signal n ended. */

@@ -1,4 +1,4 @@
-import { RipstopError } from '../../src/base/errors.ts';
+import { RipstopError } from '../base/errors.ts';
 
 /** How long a wait lasts unless its caller says otherwise: no machine is so busy that this is too short. */
 export const PATIENCE_MS = 120_000;

@@ -2,9 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { removeStale } from '../../../bench/lab/namespace.ts';
-import { CONDITIONS, type Condition } from '../../../bench/lab/topology.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
+import { removeStale } from '../../../src/lab/namespace.ts';
+import { CONDITIONS, type LabCondition } from '../../../src/lab/topology.ts';
 import { labFor } from '../../fixtures/lab.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 
@@ -14,7 +14,7 @@ t.test('two nodes on a cable, in every underlay condition, both families', { ski
   const { nodes, condition, fabric } = labFor(t);
   t.equal(fabric, undefined);
   const [one, two] = nodes;
-  for (const name of Object.keys(CONDITIONS) as Condition[]) {
+  for (const name of Object.keys(CONDITIONS) as LabCondition[]) {
     condition(name);
     const features = one!.ns.must(['ethtool', '-k', 'eth0']);
     t.match(
@@ -49,7 +49,7 @@ t.test('five nodes on a switch reach each other, and the transfer compares by ha
 });
 
 t.test('what a killed process leaves behind is removed by the next', { skip }, t => {
-  const topology = fileURLToPath(new URL('../../../bench/lab/topology.js', import.meta.url));
+  const topology = fileURLToPath(new URL('../../../src/lab/topology.js', import.meta.url));
   // The process itself looks: as soon as it has ended, another test file may remove what it left.
   const script = `import { existsSync } from 'node:fs';
     import { buildLab } from ${JSON.stringify(topology)};
@@ -68,7 +68,7 @@ t.test('what a killed process leaves behind is removed by the next', { skip }, t
 });
 
 t.test('the clean-up of another user leaves what belongs to root', { skip }, t => {
-  const namespaces = fileURLToPath(new URL('../../../bench/lab/namespace.js', import.meta.url));
+  const namespaces = fileURLToPath(new URL('../../../src/lab/namespace.js', import.meta.url));
   const script = `import { mkdirSync } from 'node:fs';
     import { removeStale } from ${JSON.stringify(namespaces)};
     const folder = process.env.FOLDER;

@@ -1,6 +1,6 @@
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { RipstopError } from '../../src/base/errors.ts';
+import { RipstopError } from '../base/errors.ts';
 
 /** An ordinary user's PATH lacks the folders of the administrator's commands. */
 const SEARCH = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/local/sbin'];

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { type ErrorCode, RipstopError } from '../../src/base/errors.ts';
+import { type ErrorCode, RipstopError } from '../base/errors.ts';
 import { PATIENCE_MS } from './until.ts';
 
 export interface LaunchOptions {

@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { attempt, type Finished, must } from './command.ts';
 import { type LaunchOptions, launch, type Proc } from './proc.ts';
 
@@ -155,13 +156,30 @@ export function removeOwn(): void {
 
 let armed = false;
 let keeping = false;
+let areSignalsTaken = false;
+
+/**
+ * Leaves the signals that end a process to the caller, which then ends in its own way; the second one ends it at once.
+ * @returns what the first signal aborts, with its name as the reason
+ */
+export function takeSignals(): AbortController {
+  const stop = new AbortController();
+  onExit();
+  areSignalsTaken = true;
+  for (const signal of SIGNALS) process.once(signal, () => stop.abort(signal));
+  return stop;
+}
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** Arms the clean-up for the normal end, an uncaught error and the signals that end a process. */
 function onExit(): void {
   if (armed) return;
   armed = true;
   process.on('exit', removeOwn);
-  const signals = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 };
-  for (const [signal, number] of Object.entries(signals))
-    process.on(signal, () => process.exit(128 + number));
+  for (const signal of SIGNALS)
+    process.on(signal, () => {
+      if (areSignalsTaken) areSignalsTaken = false;
+      else process.exit(128 + constants.signals[signal]);
+    });
 }
