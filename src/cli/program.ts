@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { addCompletion } from './commands/completion/completion.ts';
+import { addLab } from './commands/lab/lab.ts';
 import { addAgent } from './commands/node/agent.ts';
 import { addCleanup } from './commands/node/cleanup.ts';
 import { addCni } from './commands/node/cni.ts';
@@ -42,6 +43,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   addReport,
   addExplain,
   addLogLevel,
+  addLab,
   addVersion,
   addCni,
   addCleanup,

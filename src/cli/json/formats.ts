@@ -60,6 +60,37 @@ const report = record({
   missing: described('what could not be had, and why', missingFiles),
 });
 
+const labPlace = {
+  name: described('node1, pod1 and so on; pods are numbered through all nodes', string),
+  netns: described('name of its network namespace', string),
+  ipv4: described('its IPv4 address', string),
+  ipv6: described('its IPv6 address', string),
+};
+
+const lab = record({
+  mode: described('what joins the nodes', string),
+  underlay: described('IP version of the outer packets', number),
+  mtu: described('MTU of the pods', number),
+  link: described(
+    'conditions of the underlay for packets that leave a node; null: none',
+    record({
+      bitsPerSecond: described('rate of Ethernet frames, by TBF', nullable(number)),
+      delayMicroseconds: described('delay of one direction, by netem', nullable(number)),
+      lossPercent: described('per cent of packets that are lost, by netem', nullable(number)),
+    }),
+  ),
+  nodes: described(
+    'the nodes',
+    listOf(
+      record({
+        ...labPlace,
+        socket: described('path of the socket of its agent; null without one', nullable(string)),
+        pods: described('its pods', listOf(record(labPlace))),
+      }),
+    ),
+  ),
+});
+
 const cleanup = record({
   removed: described('what was removed', listOf(string)),
   completed: described('recorded CNI calls that were completed', listOf(string)),
@@ -148,5 +179,10 @@ export const JSON_FORMATS = {
   },
   'ripstop-version/1': { command: 'ripstop version -o json', field: version },
   'ripstop-report/1': { command: 'ripstop report -o json', field: report },
+  'ripstop-lab/1': { command: 'ripstop lab -o json', field: lab },
+  'ripstop-lab-clean/1': {
+    command: 'ripstop lab --clean -o json',
+    field: record({ removed: described('names of the namespaces that were removed', listOf(string)) }),
+  },
   'ripstop-cleanup/1': { command: 'ripstop cleanup -o json', field: cleanup },
 } as const satisfies Record<string, JsonFormat>;
