@@ -4,7 +4,6 @@ import { heapTrim } from '../base/memory/heap-trim.ts';
 import { mappedBytesOf, requireAddress } from '../ip/address.ts';
 import { native } from '../native/load.ts';
 import { resetPeer } from './descriptor/counters.ts';
-import { ACCEPT_PARTIAL, MERGE_TCP, MERGE_UDP } from './descriptor/native-arguments.ts';
 import type { Peer, PeerChanges } from './descriptor/peer.ts';
 import { readStats, type WorkerStats } from './descriptor/read-counters.ts';
 import type { EgressConfig } from './fast-path/classify-egress.ts';
@@ -21,6 +20,7 @@ import { openDevice, openRaw } from './open-descriptors.ts';
 import { type DataPlaneOptions, DEFAULT_CAPACITY } from './options.ts';
 import { PathChecks } from './path-checks.ts';
 import { PeerSet } from './peer-set.ts';
+import { ProofPort } from './proof-port.ts';
 import { type PlaneRecord, planeRecord } from './replay/plane-copy.ts';
 import { PathMtus } from './slow-path/path-mtu.ts';
 import { type CounterSnapshot, snapshot, verdictsOf } from './snapshot.ts';
@@ -28,22 +28,19 @@ import { type WorkerPlan, WorkerSupervisor } from './supervisor.ts';
 import type { TableCapacity } from './tables/capacity.ts';
 import { TablesWriter } from './tables/writer.ts';
 import { TapRegistry } from './tap/registry.ts';
-import type { WorkerIo, WorkerReport } from './worker.ts';
+import type { WorkerReport } from './worker.ts';
+import { DIRECTIONS, workerIo } from './worker-io.ts';
 
 export { VERDICTS } from './descriptor/verdicts.ts';
 export { ALL_OFFLOADS } from './io/offloads.ts';
 export type { DataPlaneOptions } from './options.ts';
 export type { CounterSnapshot } from './snapshot.ts';
 
-/** Datagrams per message: UDP_MAX_SEGMENTS is 64 before Linux 6.9 and 128 since. A refusal falls back to single datagrams. */
-const SEGMENTS_PER_MESSAGE = 64;
 /** Interval of the attempts to publish while a worker still reads the other half of the tables. */
 const PUBLISH_RETRY_MS = 1;
 const PATH_CHECK_MS = 10_000;
 /** Smallest MTU of a device (RFC 791). */
 const MTU_MIN = 68;
-/** Workers of one queue. */
-const DIRECTIONS = ['egress', 'ingress'] as const;
 
 /** What there is while the device is open. */
 interface Opened {
@@ -60,6 +57,7 @@ interface Opened {
 export class DataPlane {
   /** Capture points; `CaptureHub` and `FlowMonitor` read them. */
   readonly taps: TapRegistry;
+  readonly proofs: ProofPort;
   #opened: Opened | undefined;
   readonly #options: DataPlaneOptions;
   readonly #peers: PeerSet;
@@ -141,13 +139,15 @@ export class DataPlane {
     const sourcePorts = sendersOf(ports, port);
     this.taps = new TapRegistry(options, this.#writer, sourcePorts);
     this.#configs = forwarderConfig(options, sourcePorts.length - 1);
+    this.proofs = new ProofPort(options, this.#writer);
     const shared = this.#sharedPlan(icmp);
     const plans: WorkerPlan[] = [];
     for (let queue = 0; queue < queues; queue++)
       for (const direction of DIRECTIONS) {
         const control = native.eventOpen();
         open.push(control);
-        plans.push({ ...shared, direction, control, capture: this.taps.addWorker() });
+        const proofs = direction === 'ingress' ? this.proofs.addWorker() : undefined;
+        plans.push({ ...shared, direction, control, capture: this.taps.addWorker(), proofs });
       }
     this.#supervisor = new WorkerSupervisor(
       {
@@ -205,9 +205,11 @@ export class DataPlane {
       const [queue] = device.queues;
       if (persistent && queue !== undefined) persistTun(queue);
       const senders = sendersOf(this.#sendOnly, elementAt(receivers, 0));
-      this.#supervisor.run(this.#workerIo(device.queues, receivers, senders, offloads));
+      const descriptors = { queues: device.queues, receivers, senders };
+      this.#supervisor.run(workerIo(descriptors, offloads, this.#options.acceptPartialChecksums));
       this.#descriptors.push(...opened);
       this.#opened = { deviceName: device.name, offloads, senders };
+      this.proofs.use(senders);
       this.#kernelCounters = counters;
       this.taps.onReportHeaders = isOn => reportHeaders(receivers, this.#options.address, isOn);
       log.info({ device: device.name, offloads }, `offloads ${describeOffloads(offloads)}`);
@@ -215,26 +217,6 @@ export class DataPlane {
       for (const fd of opened) native.closeFd(fd);
       throw error;
     }
-  }
-
-  /** What each worker gets, in the order of the plans. */
-  #workerIo(
-    queues: readonly number[],
-    receivers: readonly number[],
-    senders: readonly number[],
-    offloads: Offloads,
-  ): WorkerIo[] {
-    const { acceptPartialChecksums } = this.#options;
-    const writeFlags =
-      (offloads.mergeTcp === 'on' ? MERGE_TCP : 0) |
-      (offloads.mergeUdp === 'on' ? MERGE_UDP : 0) |
-      (acceptPartialChecksums ? ACCEPT_PARTIAL : 0);
-    const maxSegments = offloads.udpGso === 'on' ? SEGMENTS_PER_MESSAGE : 1;
-    return queues.flatMap((tun, queue) => {
-      const receiver = receivers[queue];
-      if (receiver === undefined) throw new Error(`queue ${queue} has no receiving socket`);
-      return DIRECTIONS.map(() => ({ tun, receiver, senders, writeFlags, maxSegments }));
-    });
   }
 
   /**
@@ -256,6 +238,11 @@ export class DataPlane {
    */
   changePeers(change: PeerChanges): void {
     this.#afterChange(this.#peers.change(change));
+  }
+
+  /** Lets several datagrams to a peer share a message (UDP_SEGMENT), as at the beginning, or not. */
+  setSegmentation(id: string, isOn: boolean): void {
+    this.#afterChange(this.#peers.setSegmentation(id, isOn));
   }
 
   /** Peers for which the tables have no room, with the error. */
@@ -362,6 +349,7 @@ export class DataPlane {
     if (this.#isStopping) return;
     this.#isStopping = true;
     this.taps.close();
+    this.proofs.use(undefined);
     clearInterval(this.#pathTimer);
     this.#checks.stop();
     clearTimeout(this.#publishing);

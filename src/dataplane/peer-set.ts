@@ -30,6 +30,8 @@ export class PeerSet {
   readonly #peers = new Map<string, Peer>();
   /** Peers whose path is tracked as soon as they have a slot; true when their address changed. */
   readonly #untracked = new Map<string, boolean>();
+  /** Ids of the peers to which no message holds several datagrams. */
+  readonly #unsegmented = new Set<string>();
 
   /** @param grow makes the tables larger */
   constructor(
@@ -51,7 +53,7 @@ export class PeerSet {
     return [...this.#peers.values()];
   }
 
-  /** The peers as last set, with the path MTUs that were learnt. */
+  /** The peers as last set, with the path MTUs that were learnt and the offloads that were found broken. */
   get withPaths(): readonly Peer[] {
     return this.peers.map(peer => this.#withPath(peer));
   }
@@ -71,20 +73,29 @@ export class PeerSet {
   change({ set, removed }: PeerChanges): boolean {
     for (const id of removed) {
       this.#untracked.delete(id);
+      this.#unsegmented.delete(id);
       this.#peers.delete(id);
     }
     const paths = set.map(peer => this.#withPath(peer));
     for (const peer of set) {
       const former = this.#peers.get(peer.id);
-      // A path MTU that was learnt belongs to the former address.
+      // What was learnt of the path belongs to the former address.
       const moved = former !== undefined && former.address !== peer.address;
       if (!former || moved) this.#untracked.set(peer.id, moved);
+      if (moved) this.#unsegmented.delete(peer.id);
       this.#peers.set(peer.id, peer);
     }
     let published = this.#writer.change({ set: paths, removed });
     while (this.#writer.refused.size > 0 && this.#makeRoom())
       published = this.#writer.change({ set: [], removed: [] });
     return published;
+  }
+
+  /** Lets several datagrams to a peer share a message, or not, until its address changes. @returns as `change` */
+  setSegmentation(id: string, isOn: boolean): boolean {
+    if (isOn) this.#unsegmented.delete(id);
+    else this.#unsegmented.add(id);
+    return this.renew([id]);
   }
 
   /** Publishes peers again after a change of their path MTU. @returns as `change` */
@@ -104,12 +115,16 @@ export class PeerSet {
     }
   }
 
-  /** The peer with its learnt path MTU. */
+  /** The peer with what was learnt of its path. */
   #withPath(peer: Peer): Peer {
+    if (this.#peers.get(peer.id)?.address !== peer.address) return peer;
     const slot = this.#writer.slots.of(peer.id);
-    if (slot === undefined || this.#peers.get(peer.id)?.address !== peer.address) return peer;
-    const pathMtu = this.#paths.get(slot);
-    return pathMtu !== undefined && pathMtu < this.#underlayMtu ? { ...peer, pathMtu } : peer;
+    const pathMtu = slot === undefined ? undefined : this.#paths.get(slot);
+    const isLower = pathMtu !== undefined && pathMtu < this.#underlayMtu;
+    const unsegmented = this.#unsegmented.has(peer.id);
+    // The writer tells by the object whether a peer changed.
+    if (!isLower && !unsegmented) return peer;
+    return { ...peer, ...(isLower ? { pathMtu } : {}), ...(unsegmented ? { unsegmented } : {}) };
   }
 
   /** Doubles the tables, or more where that is not enough. @returns false at the largest size */

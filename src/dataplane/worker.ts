@@ -15,6 +15,7 @@ import {
   WAKEUPS,
 } from './descriptor/counters.ts';
 import { type Batch, createBatch, FRAME_MAX } from './descriptor/descriptor.ts';
+import { openProducer } from './descriptor/ring.ts';
 import { createStats, STAT_CALLS, STAT_FALLBACKS, STAT_MERGED, STAT_UNITS } from './descriptor/stats.ts';
 import { LOST_MASK } from './descriptor/verdict-masks.ts';
 import type { EgressConfig } from './fast-path/classify-egress.ts';
@@ -70,6 +71,8 @@ export interface WorkerTask extends WorkerIo {
   readonly ingress: IngressConfig;
   readonly busyPollMicroseconds: number;
   readonly capture: WorkerTaps;
+  /** Memory of the ring for proof messages; ingress only. */
+  readonly proofs: SharedArrayBuffer | undefined;
   /** Heartbeat of this worker (`heartbeat.ts`). */
   readonly heartbeat: SharedArrayBuffer;
 }
@@ -186,7 +189,8 @@ function ingressLoop(task: WorkerTask, counters: Float64Array): Loop {
   });
   const reader = openReader(task.memory.tables, task.index);
   const tap = openTap(task, batch, port.sources);
-  const ingress: Ingress = { device, port, batch, reader, config: task.ingress, counters, tap };
+  const proofs = task.proofs && openProducer(task.proofs);
+  const ingress: Ingress = { device, port, batch, reader, config: task.ingress, counters, tap, proofs };
   return {
     forward: timeoutMs => forwardIngressBatch(ingress, timeoutMs),
     useMemory: (tables, block) => {

@@ -78,6 +78,7 @@ namespace ripstop {
   X(peer, ADDRESS, kPeerAddress)                 \
   X(peer, HEADER_BYTES, kPeerHeaderBytes)        \
   X(peer, HEADER, kPeerHeader)                   \
+  X(peer, UNSEGMENTED, kPeerUnsegmented)         \
   X(peer, REMOTE_CHECKSUM, kPeerRemoteChecksum)  \
   X(peer, STRIDE, kPeerStride)                   \
   X(source, ADDRESS, kSourceAddress)             \

@@ -45,6 +45,7 @@ enum PeerField : int {
   kPeerAddress = 2,
   kPeerHeaderBytes = 8,
   kPeerHeader = 9,
+  kPeerUnsegmented = 13,
   kPeerRemoteChecksum = 14,
   kPeerStride = 32,
 };

@@ -203,14 +203,16 @@ class Sender {
     int32_t* descriptor = table_ + index * kStride;
     const int32_t peer = descriptor[kPeer];
     const int32_t socket = descriptor[kSocket];
-    const uint32_t room = peers_[peer * kPeerStride + kPeerFamily] == 6 ? kBytes6 : kBytes4;
+    const int32_t* record = peers_ + peer * kPeerStride;
+    const uint32_t room = record[kPeerFamily] == 6 ? kBytes6 : kBytes4;
+    const bool alone = record[kPeerUnsegmented] != 0 || IsFragmenting(socket);
     // Frames of one flow share peer and socket and so a bucket; peers that collide only share fewer messages.
     int32_t& bucket = open_[(static_cast<uint32_t>(peer) * 31 + static_cast<uint32_t>(socket)) % kBuckets];
     int32_t slot = bucket;
     if (slot >= 0) {
       const Message& message = messages_[slot];
       if (message.peer != peer || message.socket != socket || message.closed || size > message.size ||
-          message.datagrams >= max_segments_ || message.bytes + size > room || IsFragmenting(socket))
+          message.datagrams >= max_segments_ || message.bytes + size > room || alone)
         slot = -1;
     }
     if (slot < 0) {

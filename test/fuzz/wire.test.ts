@@ -1,6 +1,7 @@
 import t from 'tap';
 import { dissect } from '../../encap/dissect.ts';
 import { FORMATS } from '../../encap/formats.ts';
+import { emitPacket, type ProofMessage, parsePacket } from '../../encap/offload-proof.ts';
 import * as vxlan from '../../encap/vxlan.ts';
 import * as ipv6 from '../../encap/wire/ipv6.ts';
 import { linkBytes } from '../../encap/wire/vlan.ts';
@@ -8,10 +9,11 @@ import { describePacket } from '../../src/capture/decode/text.ts';
 import { buildTooBig, buildUnreachable } from '../../src/dataplane/slow-path/icmp-builder.ts';
 import { mayTriggerIcmpError } from '../../src/dataplane/slow-path/icmp-eligibility.ts';
 import { answerNeighbour } from '../../src/dataplane/slow-path/neighbour-responder.ts';
+import { addressBytes } from '../../src/ip/address.ts';
 import { macBytes } from '../../src/ip/mac.ts';
 import { fuzzSeconds, seeded } from '../fixtures/random.ts';
 import { HEADERS } from '../unit/encap/fixtures/headers.ts';
-import { keepInput, replayed, SEED } from './campaign/campaign.ts';
+import { campaign, keepInput, replayed, SEED } from './campaign/campaign.ts';
 import { mutate } from './campaign/mutate.ts';
 import { WIRE_SEEDS } from './seeds/wire.ts';
 
@@ -102,4 +104,41 @@ t.test('no bytes make anything throw, read outside, or depend on what lies outsi
     }
   }
   t.ok(answered.icmp > 100 && answered.neighbour > 10, `answered: ${JSON.stringify(answered)}`);
+});
+
+t.test('proof messages of peers: what is accepted is what this node would have written', async t => {
+  const nonce = Uint8Array.from({ length: 16 }, (_, at) => at);
+  const messages: ProofMessage[] = [
+    { kind: 'train', nonce, place: 3, length: 64 },
+    { kind: 'alone', nonce, place: 44, length: 33 },
+    { kind: 'question', nonce },
+    { kind: 'answer', nonce, train: 3n, alone: 7n },
+  ];
+  const ends = [
+    ['10.244.1.0', '10.244.2.0'],
+    ['fd00:1::', 'fd00:2::'],
+  ].map(pair => pair.map(addressBytes) as [Uint8Array, Uint8Array]);
+  const seeds = ends.flatMap(([source, destination]) =>
+    messages.map(message => emitPacket({ source, destination, message })),
+  );
+  await campaign(t, {
+    name: 'proof-message',
+    seeds,
+    leastAccepted: seeds.length,
+    // Accepted inputs are rare among mutations, but for those that change a nonce or a set.
+    alter: (random, bytes) => {
+      const changed = bytes.slice();
+      changed[random.below(changed.length)] = random.below(256);
+      return changed;
+    },
+    parse: bytes => {
+      const packet = parsePacket(bytes);
+      if (!packet) return false;
+      const again = emitPacket(packet);
+      // Class, label and hop limit of IPv6 are the network's.
+      const from = packet.source.length === 4 ? 0 : 8;
+      if (Buffer.compare(again.subarray(from), bytes.subarray(from)) !== 0) throw new Error('other bytes');
+      return true;
+    },
+  });
 });

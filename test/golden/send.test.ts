@@ -40,7 +40,7 @@ interface Wire {
   close(): void;
 }
 
-function openWire(header: Uint8Array): Wire {
+function openWire(header: Uint8Array, unsegmented = false): Wire {
   const receiver = native.udpOpen('', LOOPBACK, 0, 0, 8 << 20);
   const senders = Int32Array.of(
     native.udpOpen('', LOOPBACK, 0, 2, 8 << 20),
@@ -55,6 +55,7 @@ function openWire(header: Uint8Array): Wire {
     innerMtu: 65535,
     header,
     mac: undefined,
+    unsegmented,
   });
   const out = createBatch(64, 64 * 66000);
   const back = createBatch(RX_BATCH * 128, RX_BATCH * RX_SLOT_BYTES);
@@ -284,4 +285,24 @@ t.test('offload metadata that lies is a verdict, not a crash', t => {
     if (i % 500 === 499) t.pass(`${i + 1} frames of noise`);
   }
   t.end();
+});
+
+t.test('to a peer without segmentation each datagram is a message of its own', async t => {
+  const random = new Random(0x5eed0153);
+  for (const [unsegmented, merges] of [
+    [true, false],
+    [false, true],
+  ] as const) {
+    const wire = openWire(HEADER, unsegmented);
+    t.teardown(() => wire.close());
+    for (let round = 0; round < 20; round++) {
+      const frames = [superframe(random, 4, 6, 14), plain(random, 6, 17, 14), superframe(random, 6, 17, 14)];
+      const expected = frames.flatMap(frame => segments(frame)).map(frame => withHeader(HEADER, frame));
+      const { datagrams, stats } = wire.send(frames, 64);
+      const got = datagrams.map(datagram => Buffer.from(datagram).toString('hex'));
+      t.strictSame(got, expected, `${expected.length} datagrams, as the slow segmentation makes them`);
+      if (unsegmented) t.equal(stats[2], 0, 'none shares a message');
+      else if (expected.length > 10) t.equal(stats[2]! > 0, merges, 'without the flag they share messages');
+    }
+  }
 });

@@ -29,6 +29,10 @@ export interface Peer {
   readonly direct?: boolean | undefined;
   /** Largest outer IP packet on the path to it, where that is less than the underlay's MTU. */
   readonly pathMtu?: number | undefined;
+  /** Its agent answers which datagrams of a train arrived (decision 0153). */
+  readonly provesOffloads?: boolean | undefined;
+  /** Each datagram to it leaves in a message of its own: UDP_SEGMENT towards it was found broken. */
+  readonly unsegmented?: boolean | undefined;
 }
 
 /** Peers that are new or changed, and the ids of those that are gone. */
@@ -48,6 +52,8 @@ export function isSamePeer(a: Peer, b: Peer): boolean {
     a.remoteChecksum === b.remoteChecksum &&
     a.direct === b.direct &&
     a.pathMtu === b.pathMtu &&
+    a.provesOffloads === b.provesOffloads &&
+    a.unsegmented === b.unsegmented &&
     isSameList(a.subnets, b.subnets, isSamePrefix) &&
     isSameList(a.hosts ?? [], b.hosts ?? [], isSameAddress)
   );

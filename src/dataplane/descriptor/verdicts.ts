@@ -42,6 +42,7 @@ export const WRITE_FAILED = 19;
 /* No descriptor has these two: the kernel drops the frame before a worker can read it. */
 export const DEVICE_QUEUE_FULL = 20;
 export const SOCKET_DROPPED = 21;
+export const OFFLOAD_PROOF = 22;
 
 /** Verdicts that are given before the encapsulation header is removed: DESC_OFFSET is still that of the datagram. */
 export const OUTER_VERDICTS: readonly number[] = [TRUNCATED, RUNT, BAD_FLAGS, WRONG_VNI, UNKNOWN_PEER];
@@ -203,6 +204,14 @@ export const VERDICTS: readonly Verdict[] = [
       "the kernel dropped the datagram at the tunnel's socket: receive buffer full, or wrong outer UDP checksum",
     remedy:
       'compare UdpRcvbufErrors with UdpInCsumErrors (`nstat -az`): the first means that datagrams arrive faster than the node takes them, the second that a checksum offload on the path is broken',
+  },
+  {
+    name: 'offload-proof',
+    drop: false,
+    direction: 'ingress',
+    meaning:
+      "a message of the peer's agent that proves segmentation offload; for the agent of this node, never written to the device",
+    remedy: '',
   },
 ];
 

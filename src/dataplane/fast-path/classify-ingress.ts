@@ -33,6 +33,7 @@ import {
   INNER_MALFORMED,
   MULTICAST,
   NOT_FOR_US,
+  OFFLOAD_PROOF,
   OVERSIZED,
   RUNT,
   SPOOFED_SOURCE,
@@ -47,6 +48,7 @@ import { announcesMacOfPeer } from './announced-mac.ts';
 import { ipVersion, packetBytes } from './flow.ts';
 import { isForUs4, isForUs6, type OwnRange } from './own-range.ts';
 import { isMacOfPeer } from './peer-mac.ts';
+import { isProofMessage } from './proof-messages.ts';
 
 /** Bit of the first two bytes of a MAC that marks a group. */
 const GROUP_BIT = 0x0100;
@@ -277,7 +279,8 @@ function classifyPacket(
       protocol === PROTOCOL_TCP || (segment > 0 && segment + UDP_HEADERS[version]! <= config.mtu);
     if (config.gsoPackets === 0 || !isWhole) return OVERSIZED;
   }
-  if (config.sourceCheck === 0) return FORWARD;
+  const accepted = isProofMessage(view, ip, bytes, version) === 1 ? OFFLOAD_PROOF : FORWARD;
+  if (config.sourceCheck === 0) return accepted;
   const owner = four
     ? findPrefix4(tables.prefixes4, view.getInt32(ip + 12))
     : findPrefix6(
@@ -293,7 +296,7 @@ function classifyPacket(
       return SPOOFED_SOURCE;
   }
   return (four ? isForUs4(view, ip, config.own) : isForUs6(view, ip, config.own)) === 1
-    ? FORWARD
+    ? accepted
     : NOT_FOR_US;
 }
 

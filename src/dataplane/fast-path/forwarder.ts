@@ -1,10 +1,14 @@
 import type { Batch } from '../descriptor/descriptor.ts';
+import type { Ring } from '../descriptor/ring.ts';
+import { verdictMask } from '../descriptor/verdict-masks.ts';
+import { OFFLOAD_PROOF } from '../descriptor/verdicts.ts';
 import type { DatagramPort, FrameDevice } from '../io/interfaces.ts';
 import type { SlowPath } from '../slow-path/slow-path.ts';
 import { beginRead, endRead, readGeneration, type TablesReader } from '../tables/tables.ts';
 import { accountBatch } from './account.ts';
 import { classifyEgress, type EgressConfig } from './classify-egress.ts';
 import { classifyIngress, type IngressConfig } from './classify-ingress.ts';
+import { keepProofMessages } from './proof-messages.ts';
 
 /*
  * How frames travel. One call carries one batch through these stations, in a worker thread that blocks in the kernel while
@@ -16,7 +20,8 @@ import { classifyIngress, type IngressConfig } from './classify-ingress.ts';
  *   3 slow path  ICMP errors, ARP and ND replies, replication  none
  *   4 send       segmented, as datagrams                       coalesced into GSO packets, to the device
  *   5 count      frames and bytes by verdict and by peer       the same
- *   6 tap        copies for captures, while one is on          the same; headers of lost frames for the flight recorder
+ *   6 tap        copies for captures, while one is on          the same; headers of lost frames for the flight recorder;
+ *                                                              proof messages for the agent
  *
  * All tables that one batch uses are of one generation.
  */
@@ -65,7 +70,12 @@ export interface Egress extends ForwardingContext<EgressConfig> {
   readonly slowPath: SlowPath;
 }
 
-export type Ingress = ForwardingContext<IngressConfig>;
+export interface Ingress extends ForwardingContext<IngressConfig> {
+  /** Gets the proof messages of peers, for the control thread; undefined: they are discarded. */
+  readonly proofs?: Ring | undefined;
+}
+
+const PROOF_MASK = verdictMask([OFFLOAD_PROOF]);
 
 /**
  * Carries one batch from the device to the underlay; waits for it at most `timeoutMs`.
@@ -117,6 +127,7 @@ export function forwardIngressBatch(ingress: Ingress, timeoutMs: number): number
   const verdicts = accountBatch(ingress.counters, batch, count, 0);
   // 6 tap
   if ((verdicts & tap.lost) !== 0) tap.onLost(count, readGeneration(ingress.reader), isTapped);
+  if ((verdicts & PROOF_MASK) !== 0 && ingress.proofs) keepProofMessages(ingress.proofs, batch, count);
   endRead(ingress.reader);
   if (isTapped) tap.onDone(count);
   return count;

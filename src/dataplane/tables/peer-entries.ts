@@ -56,6 +56,7 @@ export function peerEntries(peer: Peer, defaults: PeerDefaults): PeerEntries {
     header: format.header(defaults.vni),
     mac,
     remoteChecksum: defaults.mode === 'vxlan' && peer.remoteChecksum === true,
+    unsegmented: peer.unsegmented,
     ...ownAddresses([address, ...(peer.hosts ?? [])]),
   });
   const source = record.subarray(PEER_ADDRESS, PEER_ADDRESS + 4);

@@ -22,6 +22,8 @@ export const PEER_HEADER_BYTES = 8;
 export const PEER_HEADER = 9;
 /** VTEP MAC of the peer: first two bytes in bits 0..15 of the first word, last four in the second, big-endian values; all zero: none. */
 export const PEER_MAC = 11;
+/** 1 when each datagram to the peer leaves in a message of its own: UDP_SEGMENT towards it is broken. */
+export const PEER_UNSEGMENTED = 13;
 /** 1 when the peer completes partial inner checksums itself (remote checksum offload). */
 export const PEER_REMOTE_CHECKSUM = 14;
 /**
@@ -48,6 +50,8 @@ export interface PeerRecord {
   readonly mac: Mac | undefined;
   /** Both ends leave inner checksums partial for each other (remote checksum offload). */
   readonly remoteChecksum?: boolean | undefined;
+  /** No message to the peer holds several datagrams. */
+  readonly unsegmented?: boolean | undefined;
   /** Own address of the node in each family: one word, and four; big-endian values as signed int32. */
   readonly host4?: number | undefined;
   readonly host6?: readonly number[] | undefined;
@@ -67,6 +71,7 @@ export function writePeer(table: Int32Array, slot: number, peer: PeerRecord): vo
   table[at + PEER_PATH_MTU] = peer.pathMtu;
   table[at + PEER_INNER_MTU] = peer.innerMtu;
   table[at + PEER_HEADER_BYTES] = peer.header.length;
+  table[at + PEER_UNSEGMENTED] = peer.unsegmented ? 1 : 0;
   table[at + PEER_REMOTE_CHECKSUM] = peer.remoteChecksum ? 1 : 0;
   bytesOf(table, at + PEER_ADDRESS, 16).set(peer.address);
   bytesOf(table, at + PEER_HEADER, 8).set(peer.header);
@@ -91,6 +96,7 @@ export function readPeer(table: Int32Array, slot: number): PeerRecord | undefine
     header: Uint8Array.from(bytesOf(table, at + PEER_HEADER, elementAt(table, at + PEER_HEADER_BYTES))),
     mac: mac.hi === 0 && mac.lo === 0 ? undefined : mac,
     remoteChecksum: table[at + PEER_REMOTE_CHECKSUM] === 1,
+    unsegmented: table[at + PEER_UNSEGMENTED] === 1,
     ...hostsAt(table, at),
   };
 }

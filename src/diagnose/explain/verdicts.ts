@@ -111,6 +111,12 @@ const TEXTS: Readonly<Record<string, Pick<ExplanationText, 'cause' | 'evidence'>
     evidence:
       '`ip -s link show dev flannel.1` shows the same number as TX dropped. `ripstop status` shows the lag of the worker, `ripstop top` the flows that send most.',
   },
+  'offload-proof': {
+    cause:
+      'Agents of Ripstop send each other trains of datagrams and compare what arrived (--offload-proof-interval).',
+    evidence:
+      '`ripstop peers` shows a peer whose trains do not arrive. `ripstop capture --verdict offload-proof` shows the messages that arrive.',
+  },
   'socket-dropped': {
     cause:
       'The receive buffer of the tunnel was full because datagrams arrived faster than the worker took them, or the UDP checksum of the datagram was wrong. The kernel counts both at the socket; no capture of Ripstop can show the datagram.',

@@ -68,6 +68,7 @@ t.test('a published peer is found by each of its names', async t => {
     header: Uint8Array.of(8, 0, 0, 0, 0, 0, 1, 0),
     mac: { hi: 0x0200, lo: 2 },
     remoteChecksum: false,
+    unsegmented: false,
     host4: (10 << 24) | (9 << 16) | (8 << 8) | 7,
     host6: [0xfd000000 | 0, 0, 0, 7],
   });
