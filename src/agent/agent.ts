@@ -23,7 +23,8 @@ import { Network } from './overlay/network.ts';
 import { emptyRepairCounts } from './overlay/repair-counts.ts';
 import { dropStaleDevices, recordDevices } from './overlay/stale-devices.ts';
 import { PodRegistry } from './pod-registry.ts';
-import { PeerMonitor } from './probe/peer-monitor.ts';
+import { monitorOf, type PeerMonitor } from './probe/peer-monitor.ts';
+import { type OffloadProofs, proofsOf } from './proof/offload-proofs.ts';
 import { announceReady, Readiness } from './readiness.ts';
 import { type RecorderWatch, recorderOf } from './recorder/recorder-watch.ts';
 import { RestartRequests } from './restart-requests.ts';
@@ -46,6 +47,7 @@ export class Agent {
   readonly readiness = new Readiness(() => announceReady(this.#log, this.store, this.#network?.inputs.lease));
   readonly repairs = emptyRepairCounts();
   readonly probes: PeerMonitor;
+  readonly proofs: OffloadProofs;
   readonly recorder: RecorderWatch;
   readonly endpoints: Endpoints;
   readonly uncaught: UncaughtRecord;
@@ -129,13 +131,8 @@ export class Agent {
       },
       warn: message => this.#events.record('Warning', 'BadConfiguration', message),
     });
-    this.probes = new PeerMonitor(
-      () => this.#network?.overlays ?? [],
-      // Raw sockets belong to the namespace of the process.
-      options.netns === '' ? options.probeMs : 0,
-      log,
-      (type, message) => this.#events.record(type, 'RipstopPeers', message),
-    );
+    this.probes = monitorOf(this, this.#events, log);
+    this.proofs = proofsOf(this, this.#events, log);
     this.recorder = recorderOf(this, this.#events, log);
     this.#kernelEvents = new EventSocket(options.netns, ['link', 'address', 'route', 'neighbour']);
   }
@@ -159,6 +156,7 @@ export class Agent {
     // Why the network must be started again; kept while attempts fail.
     let why: string | undefined;
     this.probes.start();
+    this.proofs.start();
     this.recorder.start();
     while (!this.#abort.signal.aborted) {
       const began = performance.now();
@@ -384,6 +382,7 @@ export class Agent {
 
   async #end(): Promise<void> {
     this.probes.stop();
+    this.proofs.stop();
     // Before what waits for a disk or a server: the process may be killed meanwhile.
     if (!this.options.keepState)
       for (const failure of this.#former.restore(this.#socket))

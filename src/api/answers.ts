@@ -1,5 +1,6 @@
 import { podEntry } from '../agent/pod-registry.ts';
 import { peerHealth } from '../agent/probe/probe-window.ts';
+import { segmentationState } from '../agent/proof/peer-proof.ts';
 import {
   boolean,
   described,
@@ -190,6 +191,10 @@ const peer = record({
   subnets: described('its pod subnets', listOf(string)),
   direct: described('a plain route leads to it, without encapsulation', boolean),
   remoteChecksum: described('inner checksums stay partial between the two nodes', boolean),
+  segmentation: described(
+    'whether several datagrams may leave in one message; null where this is not proven: the peer does not announce that it answers, or plain routes lead to it',
+    nullable(segmentationState),
+  ),
   health: described(
     'results of the last probes; null before the first one, and where probes are disabled',
     nullable(peerHealth),

@@ -201,6 +201,10 @@ const TABLE: Readonly<Record<string, Omit<Metric, 'name'>>> = {
     'Peers with a path MTU below the MTU of the underlay interface.',
     perOverlay(one => one.counters()?.loweredPaths ?? 0),
   ),
+  ripstop_peers_unsegmented: gauge(
+    'Peers to which datagrams leave one by one because trains of UDP_SEGMENT did not arrive.',
+    perOverlay((one, agent) => agent.proofs.broken(one).length),
+  ),
   ripstop_peer_sent_frames_total: counter('Frames sent to a peer.', perPeer('egress', 'frames')),
   ripstop_peer_sent_bytes_total: counter('Bytes sent to a peer.', perPeer('egress', 'bytes')),
   ripstop_peer_received_frames_total: counter('Frames received from a peer.', perPeer('ingress', 'frames')),

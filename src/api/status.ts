@@ -115,6 +115,7 @@ export function peersOf(agent: Agent): PeerStatus[] {
       subnets: peer.subnets.map(formatPrefix),
       direct: peer.direct ?? false,
       remoteChecksum: peer.remoteChecksum ?? false,
+      segmentation: agent.proofs.of(overlay, peer) ?? null,
       health: agent.probes.of(overlay.plan.device, peer) ?? null,
       traffic: counters?.peers[peer.id] ?? null,
     }));

@@ -19,7 +19,7 @@ const VALUE = {
   PublicIP: '172.31.0.2',
   PublicIPv6: 'fd31::2',
   BackendType: 'vxlan',
-  BackendData: { VNI: 1, VtepMAC: '0a:00:00:00:00:02' },
+  BackendData: { VNI: 1, RipstopOffloadProofs: 1, VtepMAC: '0a:00:00:00:00:02' },
   BackendV6Data: { VNI: 1, VtepMAC: '0a:00:00:00:00:03' },
 };
 

@@ -189,6 +189,11 @@ const OWN: Table = {
       10,
       'interval of the peer probes (one through the tunnel, one over the underlay) in seconds; 0 disables them',
     ),
+    'offload-proof-interval': number(
+      [0, 86_400],
+      3600,
+      'interval of the trains by which segmentation offload to each Ripstop peer is proven, in seconds; 0: send and answer none',
+    ),
   },
   listeners: {
     'web-ip': text(

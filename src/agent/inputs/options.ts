@@ -40,6 +40,8 @@ export interface AgentOptions {
   readonly settings: SettingLayer;
   /** Leave inner checksums partial between nodes that agree; only the userspace data plane supports it. */
   readonly remoteChecksum: boolean;
+  /** Interval of the trains by which segmentation to a peer is proven; 0: none are sent or answered. */
+  readonly proofMs: number;
   readonly tolerateUnknown: boolean;
   /** Maintain firewall and NAT rules. */
   readonly rules: boolean;
@@ -94,6 +96,7 @@ export function agentOptions(flags: Flags, nodeName: string, netns = ''): AgentO
     renewMarginMs: flags.number('subnet-lease-renew-margin') * 60_000,
     resyncMs: flags.number('iptables-resync') * 1000,
     probeMs: flags.number('probe-interval') * 1000,
+    proofMs: flags.number('offload-proof-interval') * 1000,
     masquerade: flags.boolean('ip-masq'),
     fullyRandom: !flags.boolean('ip-masq-fully-random-disable'),
     forwardRules: flags.boolean('iptables-forward-rules'),

@@ -6,7 +6,7 @@ import { formatPrefix } from '../../ip/prefix.ts';
 import type { BackendConfig } from '../config/backend.ts';
 import type { NetworkConfig } from '../config/net-conf.ts';
 import type { SubnetEnv } from '../config/subnet-env.ts';
-import { formatVxlanData } from '../lease/backend-data.ts';
+import { formatUdpData, formatVxlanData } from '../lease/backend-data.ts';
 import type { Lease, LeaseAttributes, Subnets } from '../lease/lease.ts';
 import type { AgentOptions } from './options.ts';
 import type { Underlay } from './underlay.ts';
@@ -171,18 +171,19 @@ export function tunnelPort(backend: BackendConfig): number | undefined {
 
 /**
  * What the node publishes.
- * @param remoteChecksum it leaves inner checksums partial for peers that do so as well
+ * @param announced what it does with peers that do so as well
  */
 export function leaseAttributes(
   backend: BackendConfig,
   underlay: Underlay,
   macs: VtepMacs,
-  remoteChecksum: boolean,
+  announced: { readonly remoteChecksum: boolean; readonly offloadProofs: boolean },
 ): LeaseAttributes {
-  const data = (address: string | undefined, mac: string): unknown =>
-    backend.type === 'vxlan' && address
-      ? formatVxlanData({ vni: backend.vni, mac, remoteChecksum })
-      : undefined;
+  const data = (address: string | undefined, mac: string): unknown => {
+    if (!address || backend.type === 'host-gw') return undefined;
+    if (backend.type === 'udp') return formatUdpData(announced.offloadProofs);
+    return formatVxlanData({ vni: backend.vni, mac, ...announced });
+  };
   return {
     publicIp: underlay.public4,
     publicIpv6: underlay.public6,

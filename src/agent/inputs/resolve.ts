@@ -295,7 +295,9 @@ export class InputResolver {
     const macs = derivedMacs(config, underlay) ?? (await this.#savedMacs(config, saveMacs));
     // A lease has subnets of these families: fails now, not after the lease was acquired.
     planOverlays({ config, underlay, macs, lease: config.single?.subnets ?? config });
-    const attributes = leaseAttributes(config.backend, underlay, macs, this.#options.remoteChecksum);
+    const { remoteChecksum, proofMs, dataPlane } = this.#options;
+    const offloadProofs = proofMs > 0 && isModeCarriedHere(config.backend.type, dataPlane);
+    const attributes = leaseAttributes(config.backend, underlay, macs, { remoteChecksum, offloadProofs });
     return { config, underlay, macs, settings, attributes };
   }
 

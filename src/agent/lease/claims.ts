@@ -4,7 +4,7 @@ import { contains, formatPrefix, isSamePrefix, networkOf, overlaps, type Prefix 
 import { isBroadcastOf, whyNoNode } from '../../ip/unicast.ts';
 import type { NetworkConfig } from '../config/net-conf.ts';
 import type { OverlayPlan } from '../inputs/plan.ts';
-import { parseVxlanData, type VxlanData } from './backend-data.ts';
+import { announcesProofs, parseVxlanData, type VxlanData } from './backend-data.ts';
 import { isReservation, type Lease } from './lease.ts';
 import type { RejectedLease } from './rejected-lease.ts';
 
@@ -19,6 +19,8 @@ export interface LeaseClaims {
   readonly mac: string | undefined;
   /** Both nodes leave inner checksums partial for one another. */
   readonly remoteChecksum: boolean;
+  /** The node answers which datagrams of a train arrived. */
+  readonly provesOffloads: boolean;
   /** A Ripstop node, which writes heartbeats, wrote the lease. */
   readonly isOurs: boolean;
   /** On the same link, where plain routes are wanted. */
@@ -84,6 +86,7 @@ export function claimsOf(lease: Lease, side: OwnSide): LeaseClaims | RejectedLea
       hosts,
       mac: data?.mac,
       remoteChecksum: data?.remoteChecksum === true && ownRemoteChecksum(side),
+      provesOffloads: announcesProofs(backendDataOf(lease, plan)),
       isOurs: data?.remoteChecksum === true,
       direct: wantsPlainRoutes(side) && side.onLink(address),
     }
@@ -171,14 +174,19 @@ function ownRemoteChecksum(side: OwnSide): boolean {
 /** What the lease publishes for a vxlan overlay. */
 function vxlanData(lease: Lease, { plan, config }: OwnSide): VxlanData | RejectedLease | undefined {
   if (plan.mode !== 'vxlan' || config.backend.type !== 'vxlan') return undefined;
-  const { key, attributes } = lease;
+  const { key } = lease;
   try {
-    const data = parseVxlanData(plan.family === 4 ? attributes.backendData : attributes.backendV6Data, key);
+    const data = parseVxlanData(backendDataOf(lease, plan), key);
     if (data.vni === undefined || data.vni === config.backend.vni) return data;
     return { key, reason: 'vni-differs', message: `has VNI ${data.vni}, this node ${config.backend.vni}` };
   } catch (error) {
     return { key, reason: 'malformed', message: `cannot be read: ${describeError(error)}` };
   }
+}
+
+/** The backend data of the overlay's family. */
+function backendDataOf({ attributes }: Lease, { family }: OverlayPlan): unknown {
+  return family === 4 ? attributes.backendData : attributes.backendV6Data;
 }
 
 /** True when two leases claim the same; checksums and the path of packets are not claims. */

@@ -271,6 +271,7 @@ export class PeerSelector {
       address,
       mac: own.mac,
       remoteChecksum: held.every(claims => claims.remoteChecksum),
+      provesOffloads: held.every(claims => claims.provesOffloads),
       direct: own.direct,
       subnets: unique(subnets, formatPrefix),
       hosts: unique(

@@ -2,6 +2,7 @@ import { contain } from '../../base/boundary.ts';
 import { describeError } from '../../base/errors.ts';
 import { componentLog, type Log } from '../../base/log.ts';
 import type { Peer } from '../../dataplane/descriptor/peer.ts';
+import type { EventRecorder } from '../event-recorder.ts';
 import type { Overlay } from '../overlay/overlay.ts';
 import { HeardPeers } from './heard-peers.ts';
 import { keyOf, type PeerState, type ProbeState, probeStateOf, stateOf } from './probe-state.ts';
@@ -208,4 +209,20 @@ export class PeerMonitor {
     this.#log.debug({ sockets: socketKind }, 'probing peers');
     return this.#prober;
   }
+}
+
+/** What the monitor needs of an agent. */
+interface Monitored {
+  readonly options: { readonly netns: string; readonly probeMs: number };
+  readonly network: { readonly overlays: readonly Overlay[] } | undefined;
+}
+
+/** The monitor of an agent. Raw sockets belong to the namespace of the process: peers of another one are not probed. */
+export function monitorOf(agent: Monitored, events: EventRecorder, log: Log): PeerMonitor {
+  return new PeerMonitor(
+    () => agent.network?.overlays ?? [],
+    agent.options.netns === '' ? agent.options.probeMs : 0,
+    log,
+    (type, message) => events.record(type, 'RipstopPeers', message),
+  );
 }

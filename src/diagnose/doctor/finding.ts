@@ -31,6 +31,7 @@ const KINDS = [
   'masquerade-wrong',
   'bridge-netfilter-missing',
   'checksum-broken',
+  'segmentation-broken',
   'pod-mtu-differs',
   'cpu-starved',
   'drops',

@@ -17,6 +17,7 @@ import { checkCpu } from './cpu-check.ts';
 import { type Finding, fault, warning } from './finding.ts';
 import { checkFirewall, checkForwarding } from './firewall-checks.ts';
 import { leaseFindings, leasePicture } from './lease-faults.ts';
+import { checkSegmentation } from './offload-check.ts';
 import { checkEndpoints, checkUncaught } from './process-checks.ts';
 
 export type Check = (agent: Agent) => Promise<Finding[]> | Finding[];
@@ -44,6 +45,7 @@ export const OVERLAY_CHECKS: Readonly<Record<string, Check>> = {
   'MTU of the underlay': checkUnderlayMtu,
   'MTU of pods': checkPodMtu,
   checksums: checkChecksums,
+  'segmentation offload': checkSegmentation,
   drops: checkDrops,
 };
 

@@ -213,6 +213,16 @@ export const FINDINGS: Readonly<Record<Finding['kind'], ExplanationText>> = {
       '`ripstop drops` counts bad-checksum (inner), `nstat -az UdpInCsumErrors` the outer ones. `ethtool -k UNDERLAY` shows the offloads.',
     remedy: 'Switch the offload off on the peer: `ethtool -K UNDERLAY tx off`.',
   },
+  'segmentation-broken': {
+    meaning:
+      'Datagrams that leave in one message (UDP_SEGMENT) do not all arrive at a peer, so that each leaves alone.',
+    cause:
+      'A kernel or a driver on the path cuts such a message wrongly, and the far kernel drops the datagrams because of their checksums. Linux 7.0 to 7.1.4 does so with several drivers, also in a hypervisor.',
+    evidence:
+      '`ripstop peers` shows which train is broken and since when. The metric ripstop_peers_unsegmented counts the peers. `nstat -az UdpInCsumErrors` on the peer increases with each trial.',
+    remedy:
+      'Update the kernel of the node or of its hypervisor, or switch `tx-udp-segmentation` of the underlay interface off. The agent tries again after --offload-proof-interval.',
+  },
   'pod-mtu-differs': {
     meaning: 'Pods have a larger MTU than the overlay carries.',
     cause: 'They were made before the MTU of the overlay changed.',

@@ -74,8 +74,8 @@ t.test(
     t.match(readFileSync(agent.subnetFile, 'utf8'), 'FLANNEL_SUBNET=10.244.1.1/24');
     t.equal(
       etcd.read(SUBNETS).get(`${SUBNETS}${first.key}`),
-      first.value.replace(/(?="VtepMAC")/, '"RipstopRemoteChecksum":true,'),
-      'the lease reads as it did, with our key in front of the MAC, which flanneld expects at the end',
+      first.value.replace(/(?="VtepMAC")/, '"RipstopRemoteChecksum":true,"RipstopOffloadProofs":1,'),
+      'the lease reads as it did, with our keys in front of the MAC, which flanneld expects at the end',
     );
 
     t.match(cleanUpAfter(agent, '--flannel-rules'), 'iptables chain FLANNEL-POSTRTG');

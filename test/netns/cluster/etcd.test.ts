@@ -40,7 +40,7 @@ t.test(
       t.same([...etcd.read(SUBNETS).keys()], [`${SUBNETS}10.244.1.0-24`, `${SUBNETS}10.244.2.0-24`]);
       t.match(
         etcd.read(SUBNETS).get(`${SUBNETS}10.244.1.0-24`),
-        `{"PublicIP":"172.31.0.1","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":1,"RipstopRemoteChecksum":true,"VtepMAC":"${macOf(one)}"}}`,
+        `{"PublicIP":"172.31.0.1","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":1,"RipstopRemoteChecksum":true,"RipstopOffloadProofs":1,"VtepMAC":"${macOf(one)}"}}`,
       );
       t.match(
         etcd.read(SUBNETS).get(`${SUBNETS}10.244.2.0-24`),

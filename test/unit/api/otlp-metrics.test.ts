@@ -35,6 +35,7 @@ const agent = {
   uncaught: { count: 0 },
   repairs: { steps: new Map(), rules: 0, failures: 0 },
   probes: { silent: () => 0 },
+  proofs: { broken: () => [] },
   network: {
     overlays: [{ plan: { device: 'flannel.1' }, peers: [], counters: () => counters }],
     rejected: [],

@@ -124,6 +124,7 @@ t.test('peers, leases, routes, drops, plan, doctor', async t => {
     subnets: ['10.244.2.0/24'],
     direct: false,
     remoteChecksum: true,
+    segmentation: { state: 'intact', since: '2026-11-24T03:05:00.000Z', detail: null },
     health: {
       tunnel: { probes: 30, lost: 3, rttMs: 0.4321 },
       underlay: { probes: 30, lost: 0, rttMs: 0.2 },
@@ -147,6 +148,14 @@ t.test('peers, leases, routes, drops, plan, doctor', async t => {
     'a node of flannel has no name (J11)',
   );
   t.equal(showPeers([]), 'no peers\n');
+  const detail = 'trains of 43 x 1472 + 747 bytes: 43 datagrams never arrive, alone all do';
+  const broken = { state: 'broken', since: '2026-11-24T03:05:00.000Z', detail } as const;
+  t.ok(
+    showPeers([{ ...peer, segmentation: broken }, peer]).endsWith(
+      `\n192.0.2.2: segmentation offload is off since 2026-11-24T03:05:00Z:\n  ${detail}\n`,
+    ),
+  );
+  t.notMatch(shown, 'segmentation');
   const lease: LeaseStatus = {
     key: 'k',
     subnets: ['10.244.1.0/24'],

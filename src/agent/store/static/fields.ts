@@ -38,6 +38,12 @@ export const peerFields = {
     ),
     false,
   ),
+  offloadProofs: withDefault(
+    flag(
+      'the peer is a Ripstop node that answers the trains by which segmentation offload is proven; set it on both nodes',
+    ),
+    false,
+  ),
 };
 
 /** Settings of the data plane without a default: an absent key is given by the cluster or the table of settings. */

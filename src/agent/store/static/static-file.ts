@@ -12,7 +12,7 @@ import {
   type SettingName,
   type SettingValue,
 } from '../../config/settings.ts';
-import { formatVxlanData } from '../../lease/backend-data.ts';
+import { formatUdpData, formatVxlanData } from '../../lease/backend-data.ts';
 import { formatKey, type Lease, type LeaseAttributes, type Subnets } from '../../lease/lease.ts';
 import { fileFields, type networkFields, type peerFields } from './fields.ts';
 import { vtepMac } from './vtep-mac.ts';
@@ -175,14 +175,18 @@ export function networkConfigOf(file: StaticFile): NetworkConfig {
 
 /** The lease of a peer of a file: it does not end, and its MAC is the derived one unless the file names another. */
 export function peerLease(
-  { name, address, subnets, mac, remoteChecksum }: FilePeer,
+  { name, address, subnets, mac, remoteChecksum, offloadProofs }: FilePeer,
   file: StaticFile,
 ): Lease {
   const isV6 = address.includes(':');
   const data =
     file.mode === 'udp'
-      ? undefined
-      : formatVxlanData({ vni: file.vni, mac: mac ?? vtepMac(file.vni, address), remoteChecksum });
+      ? formatUdpData(offloadProofs)
+      : formatVxlanData({
+          vni: file.vni,
+          mac: mac ?? vtepMac(file.vni, address),
+          ...{ remoteChecksum, offloadProofs },
+        });
   return {
     key: name,
     ...subnetsOf(subnets),

@@ -21,7 +21,14 @@ export function showPeers(peers: readonly PeerStatus[]): string {
       way && way.rttMs !== null ? formatLatency(way.rttMs) : '-',
     ];
   });
-  return formatTable(['NODE', 'ADDRESS', 'BY', 'SUBNETS', 'SENT', 'RECEIVED', 'LOSS', 'RTT'], rows);
+  const table = formatTable(['NODE', 'ADDRESS', 'BY', 'SUBNETS', 'SENT', 'RECEIVED', 'LOSS', 'RTT'], rows);
+  const broken = peers.filter(({ segmentation }) => segmentation?.state === 'broken').map(segmentationNote);
+  return broken.length > 0 ? `${table}\n${broken.join('')}` : table;
+}
+
+function segmentationNote({ node, address, segmentation }: PeerStatus): string {
+  const since = segmentation?.since ? ` since ${seconds(segmentation.since)}` : '';
+  return `${node ?? address}: segmentation offload is off${since}:\n  ${segmentation?.detail}\n`;
 }
 
 export function showRoutes(routes: readonly RouteStatus[]): string {

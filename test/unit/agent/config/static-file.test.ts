@@ -114,7 +114,7 @@ t.test('peers are leases that do not end, with derived MACs', async t => {
 subnets: [10.244.1.0/24]
 vni: 7
 peers:
-  - { name: two, address: "fd31::2", subnets: ["fd00:2::/64", 10.244.2.0/24], remoteChecksum: true }
+  - { name: two, address: "fd31::2", subnets: ["fd00:2::/64", 10.244.2.0/24], remoteChecksum: true, offloadProofs: true }
   - { name: three, address: "fd31::3", subnets: [10.244.3.0/24], mac: "0a:00:00:00:00:03" }
 `);
   const [two, three] = file.peers.map(peer => peerLease(peer, file));
@@ -126,10 +126,24 @@ peers:
       publicIp: undefined,
       publicIpv6: 'fd31::2',
       backendType: 'vxlan',
-      backendV6Data: { VNI: 7, VtepMAC: vtepMac(7, 'fd31::2'), RipstopRemoteChecksum: true },
+      backendV6Data: {
+        VNI: 7,
+        VtepMAC: vtepMac(7, 'fd31::2'),
+        RipstopRemoteChecksum: true,
+        RipstopOffloadProofs: 1,
+      },
     },
   });
-  t.match(three?.attributes.backendV6Data, { VtepMAC: '0a:00:00:00:00:03' });
+  t.same(three?.attributes.backendV6Data, { VNI: 7, VtepMAC: '0a:00:00:00:00:03' });
+  const udp = parse(`${MINIMAL}mode: udp
+peers:
+  - { name: two, address: 192.0.2.2, subnets: [10.244.2.0/24], offloadProofs: true }
+  - { name: three, address: 192.0.2.3, subnets: [10.244.3.0/24] }
+`);
+  t.same(
+    udp.peers.map(peer => peerLease(peer, udp).attributes.backendData),
+    [{ RipstopOffloadProofs: 1 }, undefined],
+  );
   const config = networkConfigOf(file);
   t.match(config, {
     backend: { type: 'vxlan', vni: 7, port: 8472 },

@@ -1,5 +1,10 @@
 import t from 'tap';
-import { formatVxlanData, parseVxlanData } from '../../../../src/agent/lease/backend-data.ts';
+import {
+  announcesProofs,
+  formatUdpData,
+  formatVxlanData,
+  parseVxlanData,
+} from '../../../../src/agent/lease/backend-data.ts';
 import {
   formatAttributes,
   formatKey,
@@ -53,7 +58,12 @@ t.test('values are flannel’s, byte for byte', async t => {
   t.equal(
     formatAttributes({
       ...base,
-      backendData: formatVxlanData({ vni: 1, mac: '36:1c:11:22:33:44', remoteChecksum: false }),
+      backendData: formatVxlanData({
+        vni: 1,
+        mac: '36:1c:11:22:33:44',
+        remoteChecksum: false,
+        offloadProofs: false,
+      }),
     }),
     '{"PublicIP":"192.168.1.2","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"36:1c:11:22:33:44"}}',
   );
@@ -73,6 +83,7 @@ t.test('values of flannel’s versions are read', async t => {
     vni: undefined,
     mac: 'aa:bb:cc:00:11:22',
     remoteChecksum: false,
+    offloadProofs: false,
   });
   t.equal(old.publicIpv6, undefined);
   const udp = parseAttributes('{"PublicIP":"10.0.0.1","PublicIPv6":null}', 'x');
@@ -102,18 +113,35 @@ function macAsFlanneldReads(annotation: string): string | undefined {
 }
 
 t.test('VXLAN data', async t => {
-  const ours = { vni: 1, mac: 'aa:bb:cc:00:11:22', remoteChecksum: true };
+  const ours = { vni: 1, mac: 'aa:bb:cc:00:11:22', remoteChecksum: true, offloadProofs: true };
   t.equal(
     JSON.stringify(formatVxlanData(ours)),
-    '{"VNI":1,"RipstopRemoteChecksum":true,"VtepMAC":"aa:bb:cc:00:11:22"}',
+    '{"VNI":1,"RipstopRemoteChecksum":true,"RipstopOffloadProofs":1,"VtepMAC":"aa:bb:cc:00:11:22"}',
   );
   t.same(parseVxlanData(formatVxlanData(ours), 'x'), ours);
   for (const remoteChecksum of [true, false])
-    t.equal(
-      macAsFlanneldReads(JSON.stringify(formatVxlanData({ ...ours, remoteChecksum }))),
-      ours.mac,
-      'flanneld keeps the MAC (K5)',
-    );
+    for (const offloadProofs of [true, false])
+      t.equal(
+        macAsFlanneldReads(JSON.stringify(formatVxlanData({ ...ours, remoteChecksum, offloadProofs }))),
+        ours.mac,
+        'flanneld keeps the MAC (K5)',
+      );
+  t.equal(macAsFlanneldReads(JSON.stringify(formatUdpData(true))), undefined, 'in udp mode there is none');
+  t.equal(formatUdpData(false), undefined, "the lease is flannel's");
+  for (const announced of [formatUdpData(true), formatVxlanData(ours)]) t.ok(announcesProofs(announced));
+  for (const silent of [
+    undefined,
+    null,
+    'RipstopOffloadProofs',
+    [],
+    {},
+    { RipstopOffloadProofs: true },
+    { RipstopOffloadProofs: '1' },
+    { RipstopOffloadProofs: 2 },
+    Object.create({ RipstopOffloadProofs: 1 }),
+    formatVxlanData({ ...ours, offloadProofs: false }),
+  ])
+    t.notOk(announcesProofs(silent), `${JSON.stringify(silent)} announces nothing`);
   for (const wrong of [
     undefined,
     null,

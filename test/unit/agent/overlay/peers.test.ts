@@ -58,6 +58,8 @@ const select = (conf: ReturnType<typeof config>, leases: Lease[], onLink = () =>
   return selectPeers({ plan, config: conf, own: OWN, onLink, underlay: WIRE }, [OWN, ...leases]);
 };
 
+const WILLING = { remoteChecksum: true, offloadProofs: true };
+
 t.test('the same overlays as in flannel', async t => {
   const dual = plansOf(config({ Type: 'vxlan', VNI: 7 }, DUAL));
   t.match(dual, [
@@ -88,10 +90,13 @@ t.test('the same overlays as in flannel', async t => {
     code: 'ECONFIG',
     message: /eth0/,
   });
-  t.match(leaseAttributes({ type: 'udp', port: 1 }, UNDERLAY, MACS, true), {
+  t.match(leaseAttributes({ type: 'udp', port: 1 }, UNDERLAY, MACS, WILLING), {
     backendType: 'udp',
-    backendData: undefined,
+    backendData: { RipstopOffloadProofs: 1 },
   });
+  const silent = { remoteChecksum: true, offloadProofs: false };
+  t.match(leaseAttributes({ type: 'udp', port: 1 }, UNDERLAY, MACS, silent), { backendData: undefined });
+  t.match(leaseAttributes({ type: 'host-gw' }, UNDERLAY, MACS, WILLING), { backendData: undefined });
 });
 
 t.test('peers by overlay', async t => {
@@ -125,7 +130,7 @@ t.test('peers by overlay', async t => {
 t.test('inner checksums are left partial only between nodes that both publish it', async t => {
   const conf = config({ Type: 'vxlan' }, DUAL);
   const [plan, plan6] = plansOf(conf);
-  const attributes = leaseAttributes(conf.backend, UNDERLAY, MACS, true);
+  const attributes = leaseAttributes(conf.backend, UNDERLAY, MACS, WILLING);
   const open = { VNI: 1, VtepMAC: '0a:00:00:00:00:02', RipstopRemoteChecksum: true };
   const side = (of: OverlayPlan, own: Lease) => ({
     plan: of,
@@ -153,6 +158,21 @@ t.test('inner checksums are left partial only between nodes that both publish it
     [false],
     'each family for itself',
   );
+});
+
+t.test('trains are sent only to nodes that announce that they answer', async t => {
+  const announced = { RipstopOffloadProofs: 1 };
+  const vxlan = { VNI: 1, VtepMAC: '0a:00:00:00:00:02', ...announced };
+  const conf = config({ Type: 'vxlan' }, DUAL);
+  const proves = (index: number, ...leases: Lease[]) =>
+    select(conf, leases, () => true, index).peers.map(peer => peer.provesOffloads);
+  t.same(proves(0, lease(2, { backendData: vxlan })), [true]);
+  t.same(proves(1, lease(2, { backendData: vxlan })), [false], 'each family for itself');
+  t.same(proves(0, lease(2)), [false], "a node of flannel's");
+  const udp = (backendData: unknown) => lease(2, { backendType: '', backendData });
+  const peers = (data: unknown) => select(config({ Type: 'udp' }, DUAL), [udp(data)]).peers;
+  t.match(peers(announced), [{ provesOffloads: true }]);
+  t.match(peers(undefined), [{ provesOffloads: false }]);
 });
 
 t.test('a bad lease does not affect other leases', async t => {
