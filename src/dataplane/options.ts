@@ -36,6 +36,8 @@ export interface DataPlaneOptions {
   readonly underlayMtu: number;
   /** Copy broadcast and multicast to every peer. */
   readonly flood: boolean;
+  /** Copy the DSCP of inner packets to the outer header. Default: the outer DSCP is 0. */
+  readonly copyDscp?: boolean | undefined;
   /** Drop frames whose inner source does not belong to the peer that sent them. */
   readonly sourceCheck: boolean;
   /** Own pod subnets, at most one per family: with `sourceCheck`, frames to other addresses are dropped. Default: any. */

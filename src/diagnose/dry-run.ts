@@ -59,8 +59,7 @@ export async function dryRun(options: AgentOptions, store: LeaseStore, log: Log)
       for (const rejection of selection.rejected)
         rejected.set(`${rejection.key} ${rejection.message}`, rejection);
       const isUserspace = isCarriedHere(plan, options.dataPlane);
-      const { txQueueLength } = settings.values;
-      const overlay = overlaySpec(plan, config.backend, underlay, isUserspace, txQueueLength);
+      const overlay = overlaySpec(plan, config.backend, underlay, isUserspace, settings.values);
       const wanted = desiredState(overlay, selection.peers);
       const scope = ownershipScope(plan, underlay.name, {
         fromFlannel: options.keepState,

@@ -58,9 +58,15 @@ constexpr int kPlaceBits = 7;
 constexpr int32_t kPlaceMask = (1 << kPlaceBits) - 1;
 static_assert(kSegmentsMax <= kPlaceMask + 1, "a place has seven bits");
 
+// What DESC_SOCKET says: the sending socket, and the traffic class of the outer header.
+constexpr int32_t SocketOf(int32_t field) { return field & 0xff; }
+constexpr int TrafficClassOf(int32_t field) { return field >> 8; }
+constexpr int kTrafficClassMax = 0xff;
+static_assert(kSocketsMax <= 0x100, "a socket has eight bits");
+
 struct Message {
   int32_t peer;
-  int32_t socket;
+  int32_t socket;  // as DESC_SOCKET: only datagrams of one traffic class share a message
   int32_t owner;  // frame that opened it
   uint32_t size;  // bytes of every datagram but the last
   uint32_t bytes;
@@ -111,8 +117,8 @@ class Sender {
     const int64_t offset = descriptor[kOffset];
     const int64_t length = descriptor[kLength];
     if (peer < 0 || static_cast<size_t>(peer) >= peer_count_ || socket < 0 ||
-        static_cast<size_t>(socket) >= socket_count_ || offset < kHeadroom || length <= 0 ||
-        offset + length > static_cast<int64_t>(slab_size)) {
+        static_cast<size_t>(SocketOf(socket)) >= socket_count_ || TrafficClassOf(socket) > kTrafficClassMax ||
+        offset < kHeadroom || length <= 0 || offset + length > static_cast<int64_t>(slab_size)) {
       return Refuse(descriptor, kSendFailed, EFAULT);
     }
     const int32_t* record = peers_ + peer * kPeerStride;
@@ -166,8 +172,9 @@ class Sender {
     uint32_t next = 0;
     while (next < used_) {
       uint32_t end = next + 1;
-      while (end < used_ && messages_[end].socket == messages_[next].socket) end++;
-      const int fd = sockets_[messages_[next].socket];
+      const int32_t socket = SocketOf(messages_[next].socket);
+      while (end < used_ && SocketOf(messages_[end].socket) == socket) end++;
+      const int fd = sockets_[socket];
       stats_[kStatCalls]++;
       const int sent = SendMessages(fd, headers_ + next, end - next);
       const int error = errno;
@@ -206,8 +213,10 @@ class Sender {
     const int32_t* record = peers_ + peer * kPeerStride;
     const uint32_t room = record[kPeerFamily] == 6 ? kBytes6 : kBytes4;
     const bool alone = record[kPeerUnsegmented] != 0 || IsFragmenting(socket);
-    // Frames of one flow share peer and socket and so a bucket; peers that collide only share fewer messages.
-    int32_t& bucket = open_[(static_cast<uint32_t>(peer) * 31 + static_cast<uint32_t>(socket)) % kBuckets];
+    // Frames of one flow share peer and socket and so a bucket, whatever their traffic class: a change of it opens another
+    // message, which all that follow join, so that the flow keeps its order. Peers that collide only share fewer messages.
+    int32_t& bucket =
+        open_[(static_cast<uint32_t>(peer) * 31 + static_cast<uint32_t>(SocketOf(socket))) % kBuckets];
     int32_t slot = bucket;
     if (slot >= 0) {
       const Message& message = messages_[slot];
@@ -257,7 +266,7 @@ class Sender {
   }
 
   // The last socket lets routers fragment. UDP_SEGMENT refuses what must be fragmented: its datagrams travel alone.
-  bool IsFragmenting(int32_t socket) const { return static_cast<size_t>(socket) + 1 == socket_count_; }
+  bool IsFragmenting(int32_t socket) const { return static_cast<size_t>(SocketOf(socket)) + 1 == socket_count_; }
 
   void Describe(uint32_t slot) {
     Message& message = messages_[slot];
@@ -271,16 +280,26 @@ class Sender {
     header.msg_name = &name;
     header.msg_iov = message.iov;
     header.msg_iovlen = static_cast<MessageCount>(message.pieces);
-    if (message.datagrams < 2) return;
     header.msg_control = controls_[slot];
-    header.msg_controllen = CMSG_SPACE(sizeof(uint16_t));
-    cmsghdr* item = CMSG_FIRSTHDR(&header);
+    const int traffic_class = TrafficClassOf(message.socket);
+    if (traffic_class != 0) {
+      if (record[kPeerFamily] == 6) AddControl(&header, IPPROTO_IPV6, IPV6_TCLASS, traffic_class);
+      else AddControl(&header, IPPROTO_IP, IP_TOS, traffic_class);
+    }
+    if (message.datagrams > 1) AddControl(&header, IPPROTO_UDP, UDP_SEGMENT, static_cast<uint16_t>(message.size));
+    if (header.msg_controllen == 0) header.msg_control = nullptr;
+  }
+
+  // Appends a control message behind the `msg_controllen` bytes that there are.
+  template <typename T>
+  static void AddControl(msghdr* header, int level, int type, T value) {
+    auto* item = reinterpret_cast<cmsghdr*>(static_cast<uint8_t*>(header->msg_control) + header->msg_controllen);
     *item = {};
-    item->cmsg_level = IPPROTO_UDP;
-    item->cmsg_type = UDP_SEGMENT;
-    item->cmsg_len = CMSG_LEN(sizeof(uint16_t));
-    const uint16_t size = static_cast<uint16_t>(message.size);
-    memcpy(CMSG_DATA(item), &size, sizeof size);
+    item->cmsg_level = level;
+    item->cmsg_type = type;
+    item->cmsg_len = CMSG_LEN(sizeof value);
+    memcpy(CMSG_DATA(item), &value, sizeof value);
+    header->msg_controllen += CMSG_SPACE(sizeof value);
   }
 
   void Account(const Message& message) {
@@ -294,8 +313,7 @@ class Sender {
     Message& message = messages_[slot];
     if (message.datagrams < 2 || (error != EIO && error != EINVAL)) return Fail(slot, error);
     msghdr single = headers_[slot].msg_hdr;
-    single.msg_control = nullptr;
-    single.msg_controllen = 0;
+    single.msg_controllen -= CMSG_SPACE(sizeof(uint16_t));  // without UDP_SEGMENT, the last one
     int failed = 0;
     uint32_t taken = 0;
     for (uint32_t at = 0; at < message.pieces;) {
@@ -305,7 +323,7 @@ class Sender {
       single.msg_iov = message.iov + at;
       single.msg_iovlen = static_cast<MessageCount>(end - at);
       stats_[kStatCalls]++;
-      if (sendmsg(sockets_[message.socket], &single, 0) < 0) failed = errno;
+      if (sendmsg(sockets_[SocketOf(message.socket)], &single, 0) < 0) failed = errno;
       else taken++;
       at = end;
     }
@@ -348,12 +366,13 @@ class Sender {
   Message messages_[kMessages];
   mmsghdr headers_[kMessages];
   sockaddr_storage names_[kMessages];
-  alignas(cmsghdr) uint8_t controls_[kMessages][CMSG_SPACE(sizeof(uint16_t))];
+  alignas(cmsghdr) uint8_t controls_[kMessages][CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint16_t))];
   alignas(64) uint8_t arena_[kArena + kSegmentHeaderMax];
 };
 
 // udpSend(sockets, slab, table, count, peers, maxSegments, stats) -> frames refused, or -errno
-// Sends the FORWARD frames of 0..count-1, each to its PEER from its SOCKET; a refused frame gets another VERDICT and
+// Sends the FORWARD frames of 0..count-1, each to its PEER from its SOCKET, whose bits 8..15 are the traffic class of the
+// outer header; a refused frame gets another VERDICT and
 // its ERROR.
 // The last of `sockets` lets routers fragment. `maxSegments` 1 switches UDP_SEGMENT off. Blocks while the socket's
 // buffer is full. Syscalls: sendmmsg, sendmsg.

@@ -86,18 +86,22 @@ constexpr int kIpv6FlowInfo = 11;
 // Traffic class and flow label are the low 28 bits of the first word of an IPv6 header (RFC 8200 section 3).
 constexpr int kTrafficClassShift = 20;
 
-// Takes over a header field that the kernel reports (udpReportHeaders). A flow info of 0 is not reported.
+// Takes over a header field that the kernel reports: the traffic class always, the others as of udpReportHeaders. A flow info
+// of 0 is not reported.
 void ReadHeader(const cmsghdr* item, int32_t* source) {
   int32_t value = 0;
   if (item->cmsg_level == IPPROTO_IP && item->cmsg_type == IP_TOS) {
-    source[kSourceFlowInfo] = *CMSG_DATA(item) << kTrafficClassShift;
+    source[kSourceFlowInfo] |= *CMSG_DATA(item) << kTrafficClassShift;
+  } else if (item->cmsg_level == IPPROTO_IPV6 && item->cmsg_type == IPV6_TCLASS) {
+    memcpy(&value, CMSG_DATA(item), sizeof value);
+    source[kSourceFlowInfo] |= (value & 0xff) << kTrafficClassShift;
   } else if ((item->cmsg_level == IPPROTO_IP && item->cmsg_type == IP_TTL) ||
              (item->cmsg_level == IPPROTO_IPV6 && item->cmsg_type == IPV6_HOPLIMIT)) {
     memcpy(&value, CMSG_DATA(item), sizeof value);
     source[kSourceHopLimit] = value;
   } else if (item->cmsg_level == IPPROTO_IPV6 && item->cmsg_type == kIpv6FlowInfo) {
     memcpy(&value, CMSG_DATA(item), sizeof value);
-    source[kSourceFlowInfo] = static_cast<int32_t>(ntohl(static_cast<uint32_t>(value)));
+    source[kSourceFlowInfo] |= static_cast<int32_t>(ntohl(static_cast<uint32_t>(value)));
   }
 }
 
@@ -134,6 +138,10 @@ napi_value UdpOpen(napi_env env, napi_callback_info info) {
   // RFC 6935 lets tunnels leave the outer checksum out over IPv6, and kernel VXLAN does on request (udp6zerocsumtx).
   // Where it cannot be set, the kernel drops such datagrams and counts them, as without a tunnel.
   if (ipv6) SetOption(fd.get(), IPPROTO_UDP, UDP_NO_CHECK6_RX, 1);
+  // Congestion marks are in the traffic class of the outer header (RFC 6040).
+  const bool reports = ipv6 ? SetOption(fd.get(), IPPROTO_IPV6, IPV6_RECVTCLASS, 1)
+                            : SetOption(fd.get(), IPPROTO_IP, IP_RECVTOS, 1);
+  if (!reports) return call.Throw(errno, "setsockopt(RECVTOS)");
   // Buffers are best effort: without the privilege they end at the system's limit.
   if (!SetOption(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, buffer)) SetOption(fd.get(), SOL_SOCKET, SO_RCVBUF, buffer);
   if (!SetOption(fd.get(), SOL_SOCKET, SO_SNDBUFFORCE, buffer)) SetOption(fd.get(), SOL_SOCKET, SO_SNDBUF, buffer);
@@ -193,8 +201,9 @@ napi_value UdpIgnorePathMtu(napi_env env, napi_callback_info info) {
   return call.Number(SetDiscovery(fd, family == 6, IP_PMTUDISC_PROBE) ? 0 : -errno);
 }
 
-// udpReportHeaders(fd, family, isOn) -> 0 or -errno. From then on the kernel hands over hop limit, traffic class and flow label of
-// each message, also of those that wait already: it reads them when the message is received. Syscall: setsockopt.
+// udpReportHeaders(fd, family, isOn) -> 0 or -errno. From then on the kernel hands over hop limit and flow label of each message,
+// also of those that wait already: it reads them when the message is received. The traffic class is always there.
+// Syscall: setsockopt.
 napi_value UdpReportHeaders(napi_env env, napi_callback_info info) {
   Call call(env, info);
   const int fd = call.Fd(0);
@@ -204,7 +213,7 @@ napi_value UdpReportHeaders(napi_env env, napi_callback_info info) {
   if (!call.ok()) return nullptr;
   const bool is_set = family == 6 ? SetOption(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, on) &&
                                         SetOption(fd, IPPROTO_IPV6, kIpv6FlowInfo, on)
-                                  : SetOption(fd, IPPROTO_IP, IP_RECVTTL, on) && SetOption(fd, IPPROTO_IP, IP_RECVTOS, on);
+                                  : SetOption(fd, IPPROTO_IP, IP_RECVTTL, on);
   return call.Number(is_set ? 0 : -errno);
 }
 

@@ -14,6 +14,7 @@ export interface Settings {
   readonly sourcePorts: number;
   readonly txQueueLength: number;
   readonly flood: boolean;
+  readonly copyDscp: boolean;
   readonly sourceCheck: 'strict' | 'off';
   readonly partialChecksums: 'auto' | 'accept' | 'refuse';
   readonly driver: 'native' | 'tuntap2';
@@ -70,6 +71,10 @@ export const SETTINGS: Readonly<Record<SettingName, Setting>> = {
     doc: 'packets that the device queues while the workers are busy',
   },
   flood: { fallback: false, doc: 'copy broadcast and multicast to every peer (head-end replication, vxlan)' },
+  copyDscp: {
+    fallback: false,
+    doc: 'copy the DSCP of inner packets to the outer header; congestion marks (ECN) are carried in any case',
+  },
   sourceCheck: {
     fallback: 'strict',
     words: ['strict', 'off'],

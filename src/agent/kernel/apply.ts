@@ -112,6 +112,7 @@ function createVxlan(socket: NetlinkSocket, device: DesiredDevice): void {
       local: vxlan.local,
       learning: vxlan.learning ?? false,
       gbp: vxlan.gbp ?? false,
+      copyDscp: vxlan.copyDscp ?? false,
     },
   });
 }

@@ -1,6 +1,7 @@
 import type { Peer } from '../../dataplane/descriptor/peer.ts';
 import { baseAddress, canonicalNetwork, covers, formatPrefix, requirePrefix } from '../../ip/prefix.ts';
 import type { BackendConfig } from '../config/backend.ts';
+import type { Settings } from '../config/settings.ts';
 import type { OverlayPlan } from '../inputs/plan.ts';
 import type { Underlay } from '../inputs/underlay.ts';
 import type {
@@ -30,13 +31,13 @@ export function overlaySpec(
   backend: BackendConfig,
   { name }: Underlay,
   isUserspace: boolean,
-  txQueueLength: number,
+  { txQueueLength, copyDscp }: Pick<Settings, 'txQueueLength' | 'copyDscp'>,
 ): OverlaySpec {
   const directRouting = backend.type === 'vxlan' && backend.directRouting;
   const spec = { ...plan, txQueueLength, underlay: name, directRouting };
   if (backend.type !== 'vxlan' || isUserspace) return spec;
   const { vni, port, gbp, learning } = backend;
-  return { ...spec, vxlan: { vni, port, local: plan.address, parent: name, gbp, learning } };
+  return { ...spec, vxlan: { vni, port, local: plan.address, parent: name, gbp, learning, copyDscp } };
 }
 
 function isV6(subnet: string): boolean {

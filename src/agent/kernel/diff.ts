@@ -81,7 +81,7 @@ function difference(wanted: KernelVxlan, observed: ObservedDevice): string | und
   if (!observed.vxlan) return `it is a ${observed.kind ?? 'hardware'} device`;
   for (const key of ['vni', 'port', 'local', 'parent'] as const)
     if (wanted[key] !== observed.vxlan[key]) return `${key} is ${observed.vxlan[key]}`;
-  for (const key of ['gbp', 'learning'] as const)
+  for (const key of ['gbp', 'learning', 'copyDscp'] as const)
     if ((wanted[key] ?? false) !== (observed.vxlan[key] ?? false))
       return `${key} is ${observed.vxlan[key] ? 'on' : 'off'}`;
   return undefined;

@@ -75,6 +75,7 @@ function observeDevice(socket: NetlinkSocket, link: Link): ObservedDevice {
       parent: parent?.name ?? '',
       gbp: vxlan.gbp,
       learning: vxlan.learning,
+      copyDscp: vxlan.copyDscp ?? false,
     },
   };
 }

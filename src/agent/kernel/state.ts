@@ -27,6 +27,8 @@ export interface KernelVxlan {
   readonly parent: string;
   readonly gbp?: boolean;
   readonly learning?: boolean;
+  /** The outer header gets the DSCP of the inner packet. */
+  readonly copyDscp?: boolean;
 }
 
 /** Alias of the kernel VXLAN devices of agents. flanneld's have the same names, and may have the same MAC. */

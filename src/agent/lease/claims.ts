@@ -21,6 +21,8 @@ export interface LeaseClaims {
   readonly remoteChecksum: boolean;
   /** The node answers which datagrams of a train arrived. */
   readonly provesOffloads: boolean;
+  /** Congestion marks of outer headers are lost there: a node of flannel's udp backend. */
+  readonly ignoresEcn: boolean;
   /** A Ripstop node, which writes heartbeats, wrote the lease. */
   readonly isOurs: boolean;
   /** On the same link, where plain routes are wanted. */
@@ -49,7 +51,7 @@ export function claimsOf(lease: Lease, side: OwnSide): LeaseClaims | RejectedLea
   const reject = rejecting(key);
   // A node of flannel's udp backend writes no type either, so that only another backend shows that it is none.
   if (backend.type !== 'udp' && isReservation(lease)) return undefined;
-  // flannel's udp backend writes no type.
+  // flannel's udp backend writes no type, Ripstop does.
   const type = attributes.backendType || 'udp';
   if (type !== backend.type) return reject('other-backend', `has backend ${type}, this node ${backend.type}`);
   const subnets = plan.carries
@@ -87,6 +89,7 @@ export function claimsOf(lease: Lease, side: OwnSide): LeaseClaims | RejectedLea
       mac: data?.mac,
       remoteChecksum: data?.remoteChecksum === true && ownRemoteChecksum(side),
       provesOffloads: announcesProofs(backendDataOf(lease, plan)),
+      ignoresEcn: type === 'udp' && !attributes.backendType,
       isOurs: data?.remoteChecksum === true,
       direct: wantsPlainRoutes(side) && side.onLink(address),
     }

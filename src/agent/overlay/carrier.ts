@@ -90,6 +90,7 @@ export class Carrier {
       mtu: plan.mtu,
       underlayMtu: underlay.mtu,
       flood: settings.flood,
+      copyDscp: settings.copyDscp,
       sourceCheck: settings.sourceCheck === 'strict',
       ownSubnets: isRelay ? undefined : plan.subnets.map(requirePrefix),
       acceptPartialChecksums: acceptsPartial,

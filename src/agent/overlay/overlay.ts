@@ -294,7 +294,7 @@ export class Overlay {
   }
 
   #spec(): OverlaySpec {
-    const { txQueueLength } = this.#options.settings;
-    return overlaySpec(this.plan, this.#backend, this.#underlay, this.isUserspace, txQueueLength);
+    const { settings } = this.#options;
+    return overlaySpec(this.plan, this.#backend, this.#underlay, this.isUserspace, settings);
   }
 }

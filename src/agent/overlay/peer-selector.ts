@@ -272,6 +272,7 @@ export class PeerSelector {
       mac: own.mac,
       remoteChecksum: held.every(claims => claims.remoteChecksum),
       provesOffloads: held.every(claims => claims.provesOffloads),
+      ...(held.some(claims => claims.ignoresEcn) ? { ignoresEcn: true } : {}),
       direct: own.direct,
       subnets: unique(subnets, formatPrefix),
       hosts: unique(

@@ -1,7 +1,11 @@
+import { setEcn } from '../../../encap/ecn.ts';
 import { buildOuter, type Outer } from '../../../encap/outer-header.ts';
 import { remoteChecksumHeader } from '../../../encap/vxlan.ts';
 import { formatIp, viewOf } from '../../../encap/wire/addresses.ts';
+import * as ipv4 from '../../../encap/wire/ipv4.ts';
+import { linkBytes } from '../../../encap/wire/vlan.ts';
 import { NEEDS_CHECKSUM } from '../../../encap/wire/vnet-hdr.ts';
+import { FLOW_INFO_CLASS_SHIFT } from '../../dataplane/descriptor/source.ts';
 import { NO_PLACES } from '../../dataplane/tap/record-layout.ts';
 import { addressBytes } from '../../ip/address.ts';
 import { macBytes } from '../../ip/mac.ts';
@@ -15,7 +19,6 @@ const NO_MAC = new Uint8Array(6);
 const PLACE_BITS = 7;
 const PLACE_MASK = (1 << PLACE_BITS) - 1;
 /** Traffic class and flow label in SOURCE_FLOW_INFO. */
-const TRAFFIC_CLASS_SHIFT = 20;
 const TRAFFIC_CLASS_MASK = 0xff;
 const FLOW_LABEL_MASK = 0xfffff;
 /** Maximum UDP payload of one outer packet, over either address family. */
@@ -42,9 +45,13 @@ export function synthesizeOuter(
   const macs = { source: macOf(link?.sourceMac), destination: macOf(link?.destinationMac) };
   const ttl = isOut ? link?.hopLimit : record.hopLimit;
   const dontFragment = !isOut || hasDontFragment(record, context);
-  const fields = isOut
-    ? { dontFragment, identification: dontFragment ? placeOf(places, part.index, part.count) : 0 }
-    : { tos: (flowInfo >>> TRAFFIC_CLASS_SHIFT) & TRAFFIC_CLASS_MASK, flowLabel: flowInfo & FLOW_LABEL_MASK };
+  const fields = {
+    tos: (flowInfo >>> FLOW_INFO_CLASS_SHIFT) & TRAFFIC_CLASS_MASK,
+    flowLabel: flowInfo & FLOW_LABEL_MASK,
+    ...(isOut
+      ? { dontFragment, identification: dontFragment ? placeOf(places, part.index, part.count) : 0 }
+      : {}),
+  };
   const { inner } = encapsulationOf(context);
   return wrapOuter(
     {
@@ -52,8 +59,20 @@ export function synthesizeOuter(
       ...(ttl === undefined ? {} : { ttl }),
       ...(inner === 'ethernet' ? { link: macs } : {}),
     },
-    frame,
+    isOut ? frame : asArrived(record, frame, context),
   );
+}
+
+/** The payload of a datagram before a congestion mark of the outer header went into the inner one. */
+function asArrived({ arrivedEcn }: CaptureRecord, payload: Slice, context: CaptureContext): Slice {
+  if (arrivedEcn === 0) return payload;
+  const { headerBytes, inner } = encapsulationOf(context);
+  const bytes = payload.bytes.slice();
+  const view = viewOf(bytes);
+  const ip =
+    headerBytes + (inner === 'ethernet' ? linkBytes(view, headerBytes, bytes.length - headerBytes) : 0);
+  if (bytes.length >= ip + ipv4.MIN_BYTES) setEcn(view, ip, arrivedEcn);
+  return { bytes, length: payload.length };
 }
 
 function macOf(text: string | undefined): Uint8Array {

@@ -1,4 +1,5 @@
 import { elementAt } from '../../base/at.ts';
+import { SOCKET_CLASS_SHIFT, SOCKET_MASK } from '../../dataplane/descriptor/descriptor.ts';
 import {
   droppedRecords,
   nextRecord,
@@ -8,6 +9,7 @@ import {
   recordLength,
   release,
 } from '../../dataplane/descriptor/ring.ts';
+import { FLOW_INFO_CLASS_SHIFT } from '../../dataplane/descriptor/source.ts';
 import * as point from '../../dataplane/tap/record-layout.ts';
 import type { CapturePeer, OuterLink } from './context.ts';
 import type { PeerHistory } from './peer-history.ts';
@@ -60,8 +62,10 @@ export interface CaptureRecord {
   readonly link?: OuterLink | undefined;
   /** Ingress: TTL or hop limit of the outer header, undefined if it is not known. */
   readonly hopLimit?: number | undefined;
-  /** Ingress: traffic class and flow label of the outer header, as SOURCE_FLOW_INFO. */
+  /** Traffic class and, on ingress, flow label of the outer header, as SOURCE_FLOW_INFO. */
   readonly flowInfo: number;
+  /** Ingress: ECN field that the inner header of `bytes` arrived with, where a mark of the outer one replaced it; else 0. */
+  readonly arrivedEcn: number;
   /** Nanoseconds from the moment that its batch was read to `time`; 0: not known. */
   readonly tookNs: number;
   /** Nanoseconds from then until the frames of its batch went to be sent or written; 0: not known. */
@@ -71,6 +75,9 @@ export interface CaptureRecord {
 }
 
 export const NO_LOSSES: Losses = { all: 0, forwarded: 0, dropped: 0 };
+
+/** Bits of traffic class and flow label in RECORD_FLOW_INFO. */
+const FLOW_INFO_MASK = (1 << point.ARRIVED_ECN_SHIFT) - 1;
 
 /** Maximum number of records of one worker per visit, which bounds the memory of a slow reader. */
 const BURST = 4096;
@@ -230,6 +237,8 @@ export function decodeRecord(
   const offload = word(point.RECORD_OFFLOAD);
   const remote = recordPeer(view, at, peers);
   const hopLimit = word(point.RECORD_HOP_LIMIT);
+  const flowInfo = word(point.RECORD_FLOW_INFO);
+  const port = word(point.RECORD_PORT);
   return {
     direction: ingress ? 'ingress' : 'egress',
     points: word(point.RECORD_POINTS),
@@ -247,7 +256,7 @@ export function decodeRecord(
     },
     segments: word(point.RECORD_SEGMENTS),
     error: word(point.RECORD_ERROR),
-    port: word(point.RECORD_PORT),
+    port: ingress ? port : port & SOCKET_MASK,
     tookNs: word(point.RECORD_LATENCY_AND_PADDING) >>> 2,
     decidedNs: word(point.RECORD_DECIDED),
     // The address was copied in words, so its bytes are in network order, as the kernel wrote them.
@@ -255,7 +264,8 @@ export function decodeRecord(
     places: ingress ? 0 : word(point.RECORD_ADDRESS),
     link: ingress || !remote ? undefined : peers.linkTo(remote.address),
     hopLimit: ingress && hopLimit > 0 ? hopLimit : undefined,
-    flowInfo: word(point.RECORD_FLOW_INFO),
+    flowInfo: ingress ? flowInfo & FLOW_INFO_MASK : (port >>> SOCKET_CLASS_SHIFT) << FLOW_INFO_CLASS_SHIFT,
+    arrivedEcn: ingress ? flowInfo >>> point.ARRIVED_ECN_SHIFT : 0,
     lost,
   };
 }

@@ -14,6 +14,7 @@ export interface ReplayConfig {
   readonly mtu: number;
   readonly underlayMtu: number;
   readonly flood: boolean;
+  readonly copyDscp?: boolean | undefined;
   readonly sourceCheck: boolean;
   readonly peers: readonly Peer[];
   /** Pod subnets of this node. */

@@ -97,8 +97,11 @@ export class ReplayIo {
       const outer = {
         source: addressBytes(this.#config.address),
         destination: addressBytes(formatIp(viewOf(peer.address), 0)),
-        sourcePort: isEthernet ? FIRST_PORT + field(batch.DESC_SOCKET) : this.#config.port,
+        sourcePort: isEthernet
+          ? FIRST_PORT + (field(batch.DESC_SOCKET) & batch.SOCKET_MASK)
+          : this.#config.port,
         destinationPort: peer.port,
+        tos: field(batch.DESC_SOCKET) >>> batch.SOCKET_CLASS_SHIFT,
         header,
         ...(isEthernet ? { link: { source: NO_MAC, destination: NO_MAC } } : {}),
       };

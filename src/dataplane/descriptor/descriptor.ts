@@ -21,8 +21,13 @@ export const DESC_CSUM_OFFSET = 5;
 export const DESC_VERDICT = 6;
 /** Peer slot, -1 for none. */
 export const DESC_PEER = 7;
-/** Egress: index of the sending socket. Ingress: index in `sources` of the message that the datagram came in. */
+/**
+ * Egress: index of the sending socket in bits 0..7, traffic class of the outer header in bits 8..15. Ingress: index in `sources`
+ * of the message that the datagram came in.
+ */
 export const DESC_SOCKET = 8;
+export const SOCKET_MASK = 0xff;
+export const SOCKET_CLASS_SHIFT = 8;
 export const DESC_SOURCE = 8;
 /** Egress: datagrams sent for the frame. Ingress: frames merged, on the first frame of a GSO packet. */
 export const DESC_SEGMENTS = 9;
@@ -30,8 +35,10 @@ export const DESC_SEGMENTS = 9;
 export const DESC_ERROR = 10;
 /** Bytes of the Ethernet header with its VLAN tags, 0 in `udp` mode: where the IP header begins. */
 export const DESC_L3 = 11;
-/** Hash of the inner flow; picks the source port. */
+/** Egress: hash of the inner flow; picks the source port. */
 export const DESC_FLOW = 12;
+/** Ingress: ECN field that the inner header arrived with, where a mark of the outer one replaced it; else 0. */
+export const DESC_ARRIVED_ECN = 12;
 
 /** Egress: places of its datagrams in the messages, as `src/native/udp-send.cc` packs them; -1: they went one by one. */
 export const DESC_PLACES = 15;

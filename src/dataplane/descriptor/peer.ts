@@ -25,6 +25,11 @@ export interface Peer {
    * summed, because the outer UDP checksum covers it. A kernel peer needs `remcsumtx` and `remcsumrx`.
    */
   readonly remoteChecksum?: boolean | undefined;
+  /**
+   * It ignores congestion marks of outer headers (flannel's udp backend), so that none may be set on what it is sent: RFC 6040
+   * section 4.1 calls this the compatibility mode.
+   */
+  readonly ignoresEcn?: boolean | undefined;
   /** On the same link as this node: plain routes lead to it (DirectRouting, host-gw). */
   readonly direct?: boolean | undefined;
   /** Largest outer IP packet on the path to it, where that is less than the underlay's MTU. */
@@ -50,6 +55,7 @@ export function isSamePeer(a: Peer, b: Peer): boolean {
     a.port === b.port &&
     a.mac === b.mac &&
     a.remoteChecksum === b.remoteChecksum &&
+    a.ignoresEcn === b.ignoresEcn &&
     a.direct === b.direct &&
     a.pathMtu === b.pathMtu &&
     a.provesOffloads === b.provesOffloads &&

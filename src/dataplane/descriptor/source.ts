@@ -15,5 +15,6 @@ export const SOURCE_TRUNCATED = 5;
 export const SOURCE_BYTES = 6;
 /** TTL or hop limit of the outer header while `udpReportHeaders` is on, else -1. */
 export const SOURCE_HOP_LIMIT = 7;
-/** Outer traffic class (TOS) in bits 20..27, flow label in bits 0..19; while `udpReportHeaders` is on, else 0. */
+/** Outer traffic class (TOS) in bits 20..27; flow label in bits 0..19 while `udpReportHeaders` is on, else 0. */
 export const SOURCE_FLOW_INFO = 8;
+export const FLOW_INFO_CLASS_SHIFT = 20;

@@ -43,6 +43,7 @@ export const WRITE_FAILED = 19;
 export const DEVICE_QUEUE_FULL = 20;
 export const SOCKET_DROPPED = 21;
 export const OFFLOAD_PROOF = 22;
+export const BAD_ECN = 23;
 
 /** Verdicts that are given before the encapsulation header is removed: DESC_OFFSET is still that of the datagram. */
 export const OUTER_VERDICTS: readonly number[] = [TRUNCATED, RUNT, BAD_FLAGS, WRONG_VNI, UNKNOWN_PEER];
@@ -212,6 +213,15 @@ export const VERDICTS: readonly Verdict[] = [
     meaning:
       "a message of the peer's agent that proves segmentation offload; for the agent of this node, never written to the device",
     remedy: '',
+  },
+  {
+    name: 'bad-ecn',
+    drop: true,
+    direction: 'ingress',
+    meaning:
+      'a router marked the outer header as congested (ECN: CE), and the inner packet does not support such marks (RFC 6040)',
+    remedy:
+      'something on the underlay marks packets that do not allow it, or rewrites their TOS: capture at the point `drop`, and look for a router or queue that sets ECN bits without checking them',
   },
 ];
 

@@ -1,3 +1,4 @@
+import { trafficClass } from '../../../encap/ecn.ts';
 import {
   BYTES as ETHERNET_BYTES,
   TYPE_ARP,
@@ -21,6 +22,8 @@ import {
   DESC_SOCKET,
   DESC_STRIDE,
   DESC_VERDICT,
+  SOCKET_CLASS_SHIFT,
+  SOCKET_MASK,
 } from '../descriptor/descriptor.ts';
 import {
   EGRESS_MALFORMED,
@@ -33,7 +36,7 @@ import {
 } from '../descriptor/verdicts.ts';
 import { findMac } from '../tables/fdb.ts';
 import { findPrefix4, findPrefix6 } from '../tables/lpm.ts';
-import { PEER_INNER_MTU, PEER_STRIDE } from '../tables/peer-table.ts';
+import { PEER_CLASS_MASK, PEER_INNER_MTU, PEER_STRIDE } from '../tables/peer-table.ts';
 import type { TableView } from '../tables/tables.ts';
 import { flowHash, ipVersion, packetBytes, segmentBytes } from './flow.ts';
 
@@ -112,6 +115,11 @@ export function classifyEgress(batch: Batch, count: number, tables: TableView, c
         if (mayFragment(view, ip, size) === 1) socket = config.flowSockets;
         else verdict = TOO_BIG;
       }
+    }
+    if (bytes > 0) {
+      // Of a frame that is copied to many peers, each copy gets the bits that its peer takes.
+      const taken = peer < 0 ? SOCKET_MASK : tables.peers[peer * PEER_STRIDE + PEER_CLASS_MASK]!;
+      socket |= (trafficClass(view, ip) & taken) << SOCKET_CLASS_SHIFT;
     }
     table[at + DESC_L3] = l3;
     table[at + DESC_PEER] = peer;

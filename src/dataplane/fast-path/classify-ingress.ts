@@ -1,3 +1,4 @@
+import { decapsulate, ECN_MASK, ILLEGAL } from '../../../encap/ecn.ts';
 import * as wire from '../../../encap/encap.ts';
 import { check as checkUdp } from '../../../encap/udp.ts';
 import { check as checkVxlan, HEADER_BYTES as VXLAN_BYTES } from '../../../encap/vxlan.ts';
@@ -14,6 +15,7 @@ import { MAX_TAGS, BYTES as TAG_BYTES } from '../../../encap/wire/vlan.ts';
 import { NEEDS_CHECKSUM } from '../../../encap/wire/vnet-hdr.ts';
 import type { Batch } from '../descriptor/descriptor.ts';
 import {
+  DESC_ARRIVED_ECN,
   DESC_CSUM_OFFSET,
   DESC_CSUM_START,
   DESC_GSO_SIZE,
@@ -26,8 +28,14 @@ import {
   DESC_STRIDE,
   DESC_VERDICT,
 } from '../descriptor/descriptor.ts';
-import { SOURCE_STRIDE, SOURCE_TRUNCATED } from '../descriptor/source.ts';
 import {
+  FLOW_INFO_CLASS_SHIFT,
+  SOURCE_FLOW_INFO,
+  SOURCE_STRIDE,
+  SOURCE_TRUNCATED,
+} from '../descriptor/source.ts';
+import {
+  BAD_ECN,
   BAD_FLAGS,
   FORWARD,
   INNER_MALFORMED,
@@ -111,6 +119,7 @@ export function classifyIngress(
   let peer = -1;
   // What all datagrams of a message share: its source is looked up once.
   let refusal = FORWARD;
+  let outerEcn = 0;
   for (let i = 0; i < count; i++) {
     const at = i * DESC_STRIDE;
     if (table[at + DESC_SOURCE] !== message) {
@@ -125,18 +134,32 @@ export function classifyIngress(
       );
       if (sources[source + SOURCE_TRUNCATED] === 1) refusal = TRUNCATED;
       else refusal = peer < 0 ? UNKNOWN_PEER : FORWARD;
+      outerEcn = (sources[source + SOURCE_FLOW_INFO]! >>> FLOW_INFO_CLASS_SHIFT) & ECN_MASK;
     }
     table[at + DESC_PEER] = peer;
     table[at + DESC_L3] = 0;
+    table[at + DESC_ARRIVED_ECN] = 0;
     let verdict = FORWARD;
     if (refusal !== FORWARD) verdict = refusal;
     else if (config.ethernet === 1) verdict = classifyVxlan(table, at, view, peer, tables, config);
     else
       verdict = classifyUdp(view, table[at + DESC_OFFSET]!, table[at + DESC_LENGTH]!, peer, tables, config);
+    if (outerEcn !== 0 && verdict === FORWARD) verdict = takeOverEcn(table, at, view, outerEcn);
     table[at + DESC_VERDICT] = verdict;
     if (verdict !== FORWARD) dropped++;
   }
   return dropped;
+}
+
+/**
+ * Moves a congestion mark of the outer header into the frame.
+ * @hot
+ */
+function takeOverEcn(table: Int32Array, at: number, view: DataView, outer: number): number {
+  const arrived = decapsulate(view, table[at + DESC_OFFSET]! + table[at + DESC_L3]!, outer);
+  if (arrived === ILLEGAL) return BAD_ECN;
+  table[at + DESC_ARRIVED_ECN] = arrived;
+  return FORWARD;
 }
 
 /**

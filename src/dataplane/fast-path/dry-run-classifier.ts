@@ -13,8 +13,9 @@ interface Classification {
   readonly verdict: number;
   /** Peer slot, -1 for none. */
   readonly peer: number;
-  /** Egress: index of the sending socket. */
+  /** Egress: index of the sending socket, and traffic class of the outer header. */
   readonly socket: number;
+  readonly trafficClass: number;
   /** What the senders use of the peer; undefined without one. */
   readonly record: PeerRecord | undefined;
 }
@@ -62,10 +63,12 @@ export class DryRunClassifier {
   #classification(): Classification {
     const { table } = this.#batch;
     const peer = elementAt(table, fields.DESC_PEER);
+    const socket = elementAt(table, fields.DESC_SOCKET);
     return {
       verdict: elementAt(table, fields.DESC_VERDICT),
       peer,
-      socket: elementAt(table, fields.DESC_SOCKET),
+      socket: socket & fields.SOCKET_MASK,
+      trafficClass: socket >>> fields.SOCKET_CLASS_SHIFT,
       record: peer < 0 ? undefined : readPeer(currentView(this.#tables).peers, peer),
     };
   }

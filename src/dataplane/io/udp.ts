@@ -72,7 +72,7 @@ export function sendersOf<T>(sendOnly: readonly T[], receiver: T): readonly T[] 
   return sendOnly.length > 1 ? sendOnly : [receiver, ...sendOnly];
 }
 
-/** Has the kernel report TTL, traffic class and flow label of what the sockets receive, or not. @param address own underlay address */
+/** Has the kernel report TTL and flow label of what the sockets receive besides its traffic class, or not. @param address own underlay address */
 export function reportHeaders(receivers: readonly number[], address: string, isOn: boolean): void {
   const { family } = requireAddress(address);
   for (const fd of receivers) native.udpReportHeaders(fd, family, isOn ? 1 : 0);

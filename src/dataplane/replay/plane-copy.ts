@@ -10,6 +10,7 @@ export interface PlaneRecord extends ForwarderOptions {
   readonly address: string;
   readonly port: number;
   readonly underlayMtu: number;
+  readonly copyDscp?: boolean | undefined;
   /** Source ports by index of the sending socket. */
   readonly sourcePorts: readonly number[];
   /** Inner checksums are left to peers that complete them. */
@@ -43,9 +44,9 @@ export function planeRecord(
   },
 ): PlaneRecord {
   const { mode, vni, mac, mtu, underlayMtu, address, port } = options;
-  const { flood, sourceCheck, ownSubnets, acceptPartialChecksums } = options;
+  const { flood, copyDscp, sourceCheck, ownSubnets, acceptPartialChecksums } = options;
   return {
-    ...{ mode, vni, mac, mtu, underlayMtu, address, port, flood, sourceCheck, ownSubnets },
+    ...{ mode, vni, mac, mtu, underlayMtu, address, port, flood, copyDscp, sourceCheck, ownSubnets },
     acceptPartialChecksums,
     sourcePorts: plane.taps.context().sourcePorts,
     leavesChecksums: plane.offloads.csum === 'on',
@@ -55,7 +56,7 @@ export function planeRecord(
 
 /** Tables of the peers of a configuration, made once, for readers in this thread. @throws RipstopError ECONFIG */
 export function tablesOf(
-  options: ForwarderOptions & Pick<PlaneRecord, 'port' | 'underlayMtu' | 'peers'>,
+  options: ForwarderOptions & Pick<PlaneRecord, 'port' | 'underlayMtu' | 'copyDscp' | 'peers'>,
 ): TablesWriter {
   const { peers } = options;
   const most = Math.max(16, peers.length);

@@ -16,6 +16,7 @@ export const REPLAY_BATCH = 64;
 interface ReplayForwarderOptions extends Omit<ForwarderOptions, 'acceptPartialChecksums' | 'ownSubnets'> {
   readonly port: number;
   readonly underlayMtu: number;
+  readonly copyDscp?: boolean | undefined;
   readonly peers: readonly Peer[];
   /** Own pod subnets. */
   readonly subnets: readonly Prefix[];

@@ -13,14 +13,17 @@ import {
   DESC_OFFLOAD,
   DESC_OFFSET,
   DESC_PEER,
+  DESC_SOCKET,
   DESC_STRIDE,
   DESC_VERDICT,
   HEADROOM,
+  SOCKET_CLASS_SHIFT,
+  SOCKET_MASK,
 } from '../descriptor/descriptor.ts';
 import { FLOOD, FORWARD, MULTICAST, NO_PEER, PUNT, TOO_BIG } from '../descriptor/verdicts.ts';
 import type { DatagramPort, FrameDevice } from '../io/interfaces.ts';
 import { copyMac } from '../tables/neighbour-table.ts';
-import { PEER_INNER_MTU, PEER_PATH_MTU, PEER_STRIDE } from '../tables/peer-table.ts';
+import { PEER_CLASS_MASK, PEER_INNER_MTU, PEER_PATH_MTU, PEER_STRIDE } from '../tables/peer-table.ts';
 import type { TableView } from '../tables/tables.ts';
 import { HeadEndReplication } from './head-end-replication.ts';
 import type { IcmpError } from './icmp-builder.ts';
@@ -134,9 +137,13 @@ export class SlowPath {
     const copies = this.#replication.plan(tables.peers, this.#slots, this.#io.nowMs());
     finishChecksum(batch, at);
     const table = this.#copies.table;
+    const socket = elementAt(batch.table, at + DESC_SOCKET);
     for (let i = 0; i < copies; i++) {
+      const slot = elementAt(this.#slots, i);
+      const taken = elementAt(tables.peers, slot * PEER_STRIDE + PEER_CLASS_MASK) << SOCKET_CLASS_SHIFT;
       table.set(batch.table.subarray(at, at + DESC_STRIDE), i * DESC_STRIDE);
-      table[i * DESC_STRIDE + DESC_PEER] = elementAt(this.#slots, i);
+      table[i * DESC_STRIDE + DESC_PEER] = slot;
+      table[i * DESC_STRIDE + DESC_SOCKET] = socket & (SOCKET_MASK | taken);
       table[i * DESC_STRIDE + DESC_VERDICT] = FORWARD;
     }
     this.#io.port.sendBatch(this.#copies, copies, tables.peers);

@@ -1,3 +1,4 @@
+import { ECN_MASK } from '../../../encap/ecn.ts';
 import type { Mode } from '../../../encap/encap.ts';
 import { FORMATS } from '../../../encap/formats.ts';
 import { innerMtu } from '../../../encap/mtu.ts';
@@ -17,7 +18,12 @@ export interface PeerDefaults {
   readonly underlayMtu: number;
   /** Largest inner IP packet. */
   readonly mtu: number;
+  /** The outer header gets the DSCP of the inner packet. Default: 0. */
+  readonly copyDscp?: boolean | undefined;
 }
+
+/** Bits of the DSCP in a traffic class (RFC 2474). */
+const DSCP_MASK = 0xfc;
 
 /** A prefix in words of the tables. */
 interface PrefixWords extends OverlayAddress {
@@ -55,6 +61,7 @@ export function peerEntries(peer: Peer, defaults: PeerDefaults): PeerEntries {
         : Math.min(defaults.mtu, innerMtu(format, address.family, pathMtu)),
     header: format.header(defaults.vni),
     mac,
+    classMask: (peer.ignoresEcn ? 0 : ECN_MASK) | (defaults.copyDscp ? DSCP_MASK : 0),
     remoteChecksum: defaults.mode === 'vxlan' && peer.remoteChecksum === true,
     unsegmented: peer.unsegmented,
     ...ownAddresses([address, ...(peer.hosts ?? [])]),

@@ -32,6 +32,8 @@ export const PEER_REMOTE_CHECKSUM = 14;
  */
 export const PEER_HOST4 = 15;
 export const PEER_HOST6 = 16;
+/** Bits of the traffic class of a frame that the outer header takes over: ECN, DSCP, both or none. */
+export const PEER_CLASS_MASK = 20;
 
 /** A record as a value. */
 export interface PeerRecord {
@@ -48,6 +50,8 @@ export interface PeerRecord {
   readonly header: Uint8Array;
   /** MAC of the VTEP. */
   readonly mac: Mac | undefined;
+  /** Bits of the traffic class of a frame that the outer header takes over. */
+  readonly classMask?: number | undefined;
   /** Both ends leave inner checksums partial for each other (remote checksum offload). */
   readonly remoteChecksum?: boolean | undefined;
   /** No message to the peer holds several datagrams. */
@@ -72,6 +76,7 @@ export function writePeer(table: Int32Array, slot: number, peer: PeerRecord): vo
   table[at + PEER_INNER_MTU] = peer.innerMtu;
   table[at + PEER_HEADER_BYTES] = peer.header.length;
   table[at + PEER_UNSEGMENTED] = peer.unsegmented ? 1 : 0;
+  table[at + PEER_CLASS_MASK] = peer.classMask ?? 0;
   table[at + PEER_REMOTE_CHECKSUM] = peer.remoteChecksum ? 1 : 0;
   bytesOf(table, at + PEER_ADDRESS, 16).set(peer.address);
   bytesOf(table, at + PEER_HEADER, 8).set(peer.header);
@@ -95,6 +100,7 @@ export function readPeer(table: Int32Array, slot: number): PeerRecord | undefine
     innerMtu: elementAt(table, at + PEER_INNER_MTU),
     header: Uint8Array.from(bytesOf(table, at + PEER_HEADER, elementAt(table, at + PEER_HEADER_BYTES))),
     mac: mac.hi === 0 && mac.lo === 0 ? undefined : mac,
+    classMask: elementAt(table, at + PEER_CLASS_MASK),
     remoteChecksum: table[at + PEER_REMOTE_CHECKSUM] === 1,
     unsegmented: table[at + PEER_UNSEGMENTED] === 1,
     ...hostsAt(table, at),

@@ -34,7 +34,7 @@ export const NO_KEPT_PEER = 0xffff;
 export const KEPT_OFFLOAD = 4;
 /** csum_start in the low 16 bits, csum_offset above. */
 export const KEPT_CHECKSUM = 5;
-/** Segments in the low 16 bits; UDP source port (ingress) or sending socket (egress) above. */
+/** Segments in the low 16 bits; UDP source port (ingress) or DESC_SOCKET (egress) above. */
 export const KEPT_SEGMENTS_AND_PORT = 6;
 export const KEPT_GENERATION = 7;
 /** Ingress: underlay source address, four words. Egress: not written. */

@@ -48,7 +48,7 @@ export const RECORD_CSUM_OFFSET = 10;
 /** Datagrams sent, or frames merged. */
 export const RECORD_SEGMENTS = 11;
 export const RECORD_ERROR = 12;
-/** Egress: index of the sending socket. Ingress: UDP source port. */
+/** Egress: DESC_SOCKET. Ingress: UDP source port. */
 export const RECORD_PORT = 13;
 /** Ingress: underlay source address in four words. Egress: DESC_PLACES or NO_PLACES in the first one. */
 export const RECORD_ADDRESS = 14;
@@ -68,9 +68,10 @@ export const RECORD_GENERATION = 21;
 /** Of RECORD_LOST: frames that passed their last point, and frames with a verdict that drops. */
 export const RECORD_LOST_FORWARDED = 22;
 export const RECORD_LOST_DROPPED = 23;
-/** Ingress: SOURCE_HOP_LIMIT and SOURCE_FLOW_INFO. Egress: zeros. */
+/** Ingress: SOURCE_HOP_LIMIT, and SOURCE_FLOW_INFO with DESC_ARRIVED_ECN in bits 28 and 29. Egress: zeros. */
 export const RECORD_HOP_LIMIT = 24;
 export const RECORD_FLOW_INFO = 25;
+export const ARRIVED_ECN_SHIFT = 28;
 export const RECORD_HEADER_BYTES = 104;
 
 /** When a batch passed its stations. */

@@ -1,6 +1,7 @@
 import { elementAt } from '../../base/at.ts';
 import {
   type Batch,
+  DESC_ARRIVED_ECN,
   DESC_CSUM_OFFSET,
   DESC_CSUM_START,
   DESC_ERROR,
@@ -30,6 +31,7 @@ import { type HeaderRecorder, openHeaderRing, recordHeaders } from './header-rec
 import { keptSource } from './kept-record.ts';
 import { type LossRecorder, openLossRecorder, recordLosses } from './loss-recorder.ts';
 import {
+  ARRIVED_ECN_SHIFT,
   type BatchTimes,
   DROP,
   EGRESS_INNER,
@@ -263,7 +265,8 @@ export function captureBatch(
       words[address + 2] = sources[source + SOURCE_ADDRESS + 2]!;
       words[address + 3] = sources[source + SOURCE_ADDRESS + 3]!;
       words[to + RECORD_HOP_LIMIT] = sources[source + SOURCE_HOP_LIMIT]!;
-      words[to + RECORD_FLOW_INFO] = sources[source + SOURCE_FLOW_INFO]!;
+      words[to + RECORD_FLOW_INFO] =
+        sources[source + SOURCE_FLOW_INFO]! | (table[at + DESC_ARRIVED_ECN]! << ARRIVED_ECN_SHIFT);
     }
     words[to + RECORD_LOST] = lost;
     words[to + RECORD_LATENCY_AND_PADDING] = (tookNs << 2) | padding;

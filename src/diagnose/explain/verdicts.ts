@@ -64,6 +64,12 @@ const TEXTS: Readonly<Record<string, Pick<ExplanationText, 'cause' | 'evidence'>
     evidence:
       '`ripstop capture --point drop` shows the header; `ip -d link show` on the peer shows its extensions.',
   },
+  'bad-ecn': {
+    cause:
+      'A router or queue on the underlay set the mark CE although the outer header does not allow it, or something rewrites the TOS of the datagrams. Ripstop sends packets that do not support marks with an ECN field of 0.',
+    evidence:
+      "`tcpdump -vni UNDERLAY 'udp port 8472'` shows `tos 0x3` at the receiver; the same at the sender tells whether the path sets it.",
+  },
   'wrong-vni': {
     cause: 'The nodes have different values of `Backend.VNI`, or another VXLAN uses the same port.',
     evidence: '`ripstop doctor` and the row ignored of `ripstop status` name the lease.',

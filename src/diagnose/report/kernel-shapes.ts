@@ -70,7 +70,7 @@ const link = openObject(
           vxlan: openObject(
             {
               ...{ vni: required(u32), parent: u32, local: address, port: required(u32) },
-              ...{ learning: required(boolean), gbp: required(boolean) },
+              ...{ learning: required(boolean), gbp: required(boolean), copyDscp: boolean },
               remoteChecksum: required(record({ sends: boolean, receives: boolean })),
             },
             '',

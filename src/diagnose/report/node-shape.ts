@@ -50,6 +50,7 @@ const peer = openObject(
     subnets: required(atMost(NETWORKS_MAX, network)),
     hosts: atMost(NETWORKS_MAX, address),
     remoteChecksum: boolean,
+    ignoresEcn: boolean,
     direct: boolean,
     pathMtu: mtu,
   },
@@ -71,6 +72,7 @@ const overlay = openObject(
       {
         ...{ mtu: required(mtu), underlayMtu: required(mtu) },
         ...{ flood: required(boolean), sourceCheck: required(boolean) },
+        copyDscp: boolean,
         ownSubnets: atMost(NETWORKS_MAX, network),
         acceptPartialChecksums: required(boolean),
         sourcePorts: required(listOf(port)),

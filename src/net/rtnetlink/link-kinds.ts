@@ -36,6 +36,8 @@ interface VxlanOptions {
   port: number;
   learning: boolean;
   gbp: boolean;
+  /** The outer header gets the DSCP of the inner packet (`tos inherit`). */
+  copyDscp?: boolean;
 }
 
 export const MACVLAN_MODES = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const;
@@ -67,6 +69,8 @@ export interface KindDetails {
     readonly port: number;
     readonly learning: boolean;
     readonly gbp: boolean;
+    /** The outer header gets the DSCP of the inner packet (`tos inherit`). */
+    readonly copyDscp?: boolean;
     /** It sends and receives frames whose inner checksum is partial (`remcsumtx`, `remcsumrx`). */
     readonly remoteChecksum: { readonly sends: boolean; readonly receives: boolean };
   };
@@ -84,12 +88,15 @@ const IFLA_BR_VLAN_FILTERING = 7;
 const IFLA_VXLAN_ID = 1;
 const IFLA_VXLAN_LINK = 3;
 const IFLA_VXLAN_LOCAL = 4;
+const IFLA_VXLAN_TOS = 6;
 const IFLA_VXLAN_LEARNING = 7;
 const IFLA_VXLAN_PORT = 15;
 const IFLA_VXLAN_LOCAL6 = 17;
 const IFLA_VXLAN_REMCSUM_TX = 21;
 const IFLA_VXLAN_REMCSUM_RX = 22;
 const IFLA_VXLAN_GBP = 23;
+/** IFLA_VXLAN_TOS: the TOS of the inner packet. */
+const TOS_INHERIT = 1;
 const IFLA_MACVLAN_MODE = 1;
 const IFLA_MACVLAN_BC_QUEUE_LEN = 7;
 const IFLA_IPVLAN_MODE = 1;
@@ -150,6 +157,7 @@ function writeVxlan(writer: MessageWriter, options: VxlanOptions, parent: number
   writer.attribute(local.length === 4 ? IFLA_VXLAN_LOCAL : IFLA_VXLAN_LOCAL6, local);
   writer.attributeU16Be(IFLA_VXLAN_PORT, options.port);
   writer.attributeU8(IFLA_VXLAN_LEARNING, Number(options.learning));
+  if (options.copyDscp) writer.attributeU8(IFLA_VXLAN_TOS, TOS_INHERIT);
   if (options.gbp) writer.attribute(IFLA_VXLAN_GBP, new Uint8Array(0));
 }
 
@@ -168,6 +176,7 @@ export function readKindDetails(kind: string | undefined, data: Attributes): Kin
           port: readU16Be(data, IFLA_VXLAN_PORT) ?? 0,
           learning: readU8(data, IFLA_VXLAN_LEARNING) === 1,
           gbp: data.has(IFLA_VXLAN_GBP),
+          copyDscp: readU8(data, IFLA_VXLAN_TOS) === TOS_INHERIT,
           remoteChecksum: {
             sends: readU8(data, IFLA_VXLAN_REMCSUM_TX) === 1,
             receives: readU8(data, IFLA_VXLAN_REMCSUM_RX) === 1,

@@ -108,6 +108,8 @@ for (const { mode, underlay, remoteChecksum, offloads } of ROUNDS) {
           return nodes.reload(node, { peers: [{ ...peer, remoteChecksum }] });
         }),
       );
+    // TCP with congestion marks: the traffic class of its datagrams is not 0.
+    for (const node of lab.nodes) node.pods[0]!.ns.sysctl('net.ipv4.tcp_ecn=1');
     // The kernel of node 1 sends with another TTL, by a setting and by a route.
     one.ns.sysctl('net.ipv4.ip_default_ttl=61', 'net.ipv6.conf.eth0.hop_limit=61');
     const [onLink, length] = underlay === 4 ? ['172.31.0.0/24', 32] : ['fd31::/64', 128];

@@ -114,10 +114,10 @@ async function configOf(file: string, options: ReplayOptions): Promise<FileConfi
       );
   const macOf = (mac: string | undefined, owner: string) =>
     mode === 'vxlan' ? (mac ?? vtepMac(vni, owner)) : undefined;
-  const { flood, sourceCheck } = new ResolvedSettings({ file: node.settings }).values;
+  const { flood, copyDscp, sourceCheck } = new ResolvedSettings({ file: node.settings }).values;
   const { underlayMtu = UNDERLAY_MTU } = options;
   return {
-    ...{ mode, address, port, vni, underlayMtu, flood },
+    ...{ mode, address, port, vni, underlayMtu, flood, copyDscp },
     mac: macOf(node.mac, address),
     subnets: node.subnets.map(requirePrefix),
     networks: node.networks.map(requirePrefix),

@@ -99,6 +99,26 @@ t.test('the same overlays as in flannel', async t => {
   t.match(leaseAttributes({ type: 'host-gw' }, UNDERLAY, MACS, WILLING), { backendData: undefined });
 });
 
+t.test("a node of flannel's udp backend gets no congestion marks: it would lose them", async t => {
+  const conf = config({ Type: 'udp' });
+  const { peers } = select(conf, [
+    lease(2, { backendType: '', backendData: undefined, backendV6Data: undefined }),
+    lease(3, { backendType: 'udp', backendData: undefined, backendV6Data: undefined }),
+  ]);
+  t.strictSame(
+    peers.map(({ address, ignoresEcn }) => [address, ignoresEcn ?? false]),
+    [
+      ['192.0.2.2', true],
+      ['192.0.2.3', false],
+    ],
+  );
+  t.equal(
+    select(config({ Type: 'vxlan' }), [lease(2)]).peers[0]!.ignoresEcn,
+    undefined,
+    'kernel VXLAN reads them',
+  );
+});
+
 t.test('peers by overlay', async t => {
   const conf = config({ Type: 'vxlan' }, DUAL);
   const four = select(conf, [lease(2)]);

@@ -29,6 +29,7 @@ function record(
     length: bytes.length,
     places: 0,
     flowInfo: 0,
+    arrivedEcn: 0,
     verdict: FORWARD,
     remote: CONTEXT.peers[1]!,
     offload: NONE,

@@ -4,6 +4,7 @@ import * as ipv4 from '../../../../encap/wire/ipv4.ts';
 import { placeOf, synthesizeOuter, unknownFields } from '../../../../src/capture/decode/outer-header.ts';
 import { type CaptureRecord, NO_LOSSES } from '../../../../src/capture/live/record.ts';
 import { EGRESS_OUTER, INGRESS_OUTER } from '../../../../src/dataplane/tap/record-layout.ts';
+import { makePacket } from '../../../golden/packets.ts';
 import { CONTEXT, LINK, UDP_CONTEXT } from '../fixtures/tapped.ts';
 
 /* The fields of the outer headers that the kernel writes, where they are known. */
@@ -15,7 +16,7 @@ function record(extra: Partial<CaptureRecord>): CaptureRecord {
     ...{ direction: 'egress', points: EGRESS_OUTER, time: 1n, verdict: 1, segments: 1, error: 0, port: 0 },
     ...FRAME,
     offload: { flags: 0, gsoType: 0, gsoSize: 0, csumStart: 0, csumOffset: 0 },
-    ...{ places: 0, flowInfo: 0, tookNs: 0, decidedNs: 0, lost: NO_LOSSES },
+    ...{ places: 0, flowInfo: 0, arrivedEcn: 0, tookNs: 0, decidedNs: 0, lost: NO_LOSSES },
     remote: CONTEXT.peers[1]!,
     link: LINK,
     ...extra,
@@ -76,6 +77,38 @@ t.test(
     t.equal(viewOf(bytes).getUint8(14 + 7), 3);
   },
 );
+
+t.test('a sent datagram has the traffic class that it was sent with', async t => {
+  t.match(outerOf({ flowInfo: 0xba << 20 }), { tos: 0xba, ttl: 64 });
+});
+
+t.test('a received datagram is shown before its congestion mark went into the inner header', async t => {
+  const address = Uint8Array.of(...Array(10).fill(0), 0xff, 0xff, 192, 0, 2, 2);
+  for (const [family, l3] of [
+    [4, 14],
+    [6, 14],
+    [4, 18],
+  ] as const) {
+    const arrived = makePacket({ family, protocol: 17, payload: new Uint8Array(30), l3, tos: 0x2a }).bytes;
+    const delivered = makePacket({ family, protocol: 17, payload: new Uint8Array(30), l3, tos: 0x2b }).bytes;
+    const payload = (frame: Uint8Array) => Uint8Array.of(8, 0, 0, 0, 0, 0, 1, 0, ...frame);
+    const bytes = payload(delivered);
+    const kept = bytes.slice();
+    const shown = record({
+      ...{ direction: 'ingress', points: INGRESS_OUTER, hopLimit: 64, address, flowInfo: 3 << 20 },
+      ...{ bytes, length: bytes.length, arrivedEcn: 2 },
+    });
+    const outer = synthesizeOuter(shown, shown, CONTEXT)!;
+    t.strictSame(outer.bytes.subarray(-bytes.length), payload(arrived), `IPv${family} at ${l3}`);
+    t.strictSame(bytes, kept, 'the record itself has what was delivered');
+    const cut = { bytes: bytes.subarray(0, 20), length: bytes.length };
+    t.strictSame(
+      synthesizeOuter({ ...shown, ...cut }, cut, CONTEXT)!.bytes.subarray(-20),
+      cut.bytes,
+      'a snap length before the field changes nothing',
+    );
+  }
+});
 
 t.test('the identification is the place in the message', async t => {
   const places = (first: number, inFirst: number, further: number, last: number) =>

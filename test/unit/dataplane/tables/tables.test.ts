@@ -67,6 +67,7 @@ t.test('a published peer is found by each of its names', async t => {
     innerMtu: 1450,
     header: Uint8Array.of(8, 0, 0, 0, 0, 0, 1, 0),
     mac: { hi: 0x0200, lo: 2 },
+    classMask: 3,
     remoteChecksum: false,
     unsegmented: false,
     host4: (10 << 24) | (9 << 16) | (8 << 8) | 7,
