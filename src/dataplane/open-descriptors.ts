@@ -1,7 +1,7 @@
 import { RipstopError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { native } from '../native/load.ts';
-import type { OffloadSwitches } from './io/offloads.ts';
+import { backpressureFlag, type OffloadSwitches } from './io/offloads.ts';
 import { openTun } from './io/tun.ts';
 import { loadTuntap2, openTuntap2 } from './io/tuntap2.ts';
 import type { DataPlaneOptions } from './options.ts';
@@ -21,9 +21,14 @@ export function openDevice(options: DataPlaneOptions): OpenDevice {
   if (options.driver === 'tuntap2') {
     checkDriver(options);
     const { fd, name } = openTuntap2(kind);
-    return { name, queues: [fd], switches: { ...offloads, csum: false, mergeTcp: false, mergeUdp: false } };
+    return {
+      name,
+      queues: [fd],
+      switches: { ...offloads, csum: false, mergeTcp: false, mergeUdp: false, backpressure: false },
+    };
   }
-  const [first, ...others] = openTun(netns, deviceName, kind, queues);
+  const flag = backpressureFlag(offloads.backpressure);
+  const [first, ...others] = openTun(netns, deviceName, kind, queues, flag);
   if (first === undefined) throw new Error('a device without queues');
   return { name: native.tunName(first), queues: [first, ...others], switches: offloads };
 }

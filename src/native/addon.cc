@@ -8,6 +8,8 @@ namespace ripstop {
 
 #define RIPSTOP_EXPORTS(X)          \
   X(tunOpen, TunOpen)               \
+  X(tunFeatures, TunFeatures)       \
+  X(tunFlags, TunFlags)             \
   X(tunName, TunName)               \
   X(tapCreate, TapCreate)           \
   X(tunSetOwner, TunSetOwner)       \

@@ -19,6 +19,10 @@ export interface Native {
    * -1: none is set, and anyone may. Throws EBUSY when the name is taken.
    */
   tapCreate(netns: string, name: string, isMultiQueue: number, owner: number, group: number): void;
+  /** IFF_* that this kernel accepts for a device (TUNGETFEATURES), or -errno. */
+  tunFeatures(): number;
+  /** IFF_* of the device behind `fd` (TUNGETIFF), or -errno. */
+  tunFlags(fd: number): number;
   /** Name that the kernel gave to the device behind `fd`. Throws. */
   tunName(fd: number): string;
   /** Lets only CAP_NET_ADMIN attach queues to a device that another library opened (TUNSETOWNER). 0 or -errno. */
@@ -88,7 +92,7 @@ export interface Native {
   ): number;
   /** Keeps DF and ignores path MTUs that ICMP reported. 0 or -errno. */
   udpIgnorePathMtu(fd: number, family: 4 | 6): number;
-  /** Switches on and off that `udpReceive` fills SOURCE_HOP_LIMIT and SOURCE_FLOW_INFO. 0 or -errno. */
+  /** Switches on and off that `udpReceive` fills SOURCE_HOP_LIMIT and the flow label of SOURCE_FLOW_INFO. 0 or -errno. */
   udpReportHeaders(fd: number, family: 4 | 6, isOn: number): number;
   /** Path MTU that the kernel has recorded towards an address, bytes of IP, or -errno. */
   udpPathMtu(netns: string, address: Uint8Array): number;

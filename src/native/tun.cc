@@ -74,6 +74,27 @@ napi_value TunOpen(napi_env env, napi_callback_info info) {
   return call.Number(fd.Release());
 }
 
+// tunFeatures() -> IFF_* that TUNSETIFF of this kernel accepts, or -errno. Syscalls: open, ioctl(TUNGETFEATURES), close.
+napi_value TunFeatures(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  if (!call.ok()) return nullptr;
+  const UniqueFd fd(open("/dev/net/tun", O_RDWR | O_CLOEXEC));
+  if (!fd) return call.Number(-errno);
+  unsigned int features = 0;
+  if (ioctl(fd.get(), static_cast<IoctlRequest>(TUNGETFEATURES), &features) < 0) return call.Number(-errno);
+  return call.Number(features);
+}
+
+// tunFlags(fd) -> IFF_* that the device behind `fd` has, or -errno. Syscall: ioctl(TUNGETIFF).
+napi_value TunFlags(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  const int fd = call.Fd(0);
+  if (!call.ok()) return nullptr;
+  ifreq request{};
+  if (ioctl(fd, static_cast<IoctlRequest>(TUNGETIFF), &request) < 0) return call.Number(-errno);
+  return call.Number(static_cast<uint16_t>(request.ifr_flags));
+}
+
 // tunName(fd) -> name. Syscall: ioctl(TUNGETIFF).
 napi_value TunName(napi_env env, napi_callback_info info) {
   Call call(env, info);

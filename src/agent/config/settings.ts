@@ -28,7 +28,15 @@ export interface Settings {
   readonly offloads: Readonly<Record<OffloadName, boolean>>;
 }
 
-export type OffloadName = 'csum' | 'tso' | 'uso' | 'udpGso' | 'udpGro' | 'mergeTcp' | 'mergeUdp';
+export type OffloadName =
+  | 'csum'
+  | 'tso'
+  | 'uso'
+  | 'udpGso'
+  | 'udpGro'
+  | 'mergeTcp'
+  | 'mergeUdp'
+  | 'backpressure';
 export type SettingName = Exclude<keyof Settings, 'offloads'> | `offloads.${OffloadName}`;
 export type SettingValue = number | boolean | string;
 
@@ -45,7 +53,7 @@ export interface Setting {
   readonly words?: readonly string[];
 }
 
-const offload = (doc: string): Setting => ({ fallback: true, doc });
+const offload = (doc: string, fallback = true): Setting => ({ fallback, doc });
 
 export const SETTINGS: Readonly<Record<SettingName, Setting>> = {
   workers: {
@@ -132,6 +140,10 @@ export const SETTINGS: Readonly<Record<SettingName, Setting>> = {
   'offloads.udpGro': offload('several datagrams per message from the underlay (Linux 5.0)'),
   'offloads.mergeTcp': offload('coalesce TCP segments before they are written to the device'),
   'offloads.mergeUdp': offload('coalesce UDP datagrams before they are written to the device'),
+  'offloads.backpressure': offload(
+    'a full device queue holds packets in the qdisc instead of dropping them (IFF_BACKPRESSURE, Linux 7.3); not run here: no test machine has such a kernel',
+    false,
+  ),
 };
 
 export const SETTING_NAMES = Object.keys(SETTINGS) as readonly SettingName[];

@@ -1,10 +1,11 @@
+import { elementAt } from '../../base/at.ts';
 import { native } from '../../native/load.ts';
 
 /*
  * Kernel offloads, probed once at start. Only this file depends on kernel versions; the rest of the code reads the result.
  */
 
-/** Configuration: everything is on unless switched off. */
+/** Configuration: everything but backpressure is on unless switched off. */
 export interface OffloadSwitches {
   /** Frames from the device have partial checksums (TUN_F_CSUM); the base of all device offloads. */
   readonly csum: boolean;
@@ -20,8 +21,11 @@ export interface OffloadSwitches {
   readonly mergeTcp: boolean;
   /** The same for UDP datagrams of equal size. */
   readonly mergeUdp: boolean;
+  /** A full queue of the device stops the qdisc instead of dropping packets (IFF_BACKPRESSURE; Linux 7.3). */
+  readonly backpressure: boolean;
 }
 
+/** All offloads that are on by default. Backpressure made several TCP streams slower in a test of its authors. */
 export const ALL_OFFLOADS: OffloadSwitches = {
   csum: true,
   tso: true,
@@ -30,6 +34,7 @@ export const ALL_OFFLOADS: OffloadSwitches = {
   udpGro: true,
   mergeTcp: true,
   mergeUdp: true,
+  backpressure: false,
 };
 
 /** State of an offload, with the reason where it is off. */
@@ -50,6 +55,9 @@ const TUN_F_TSO6 = 0x04;
 const TUN_F_USO4 = 0x20;
 const TUN_F_USO6 = 0x40;
 
+/** TUNSETIFF of linux/if_tun.h, since Linux 7.3: Documentation/networking/tuntap.rst, section 3.4. */
+const IFF_BACKPRESSURE = 0x0080;
+
 /** linux/udp.h */
 const UDP_SEGMENT = 103;
 const UDP_GRO = 104;
@@ -57,6 +65,24 @@ const UDP_GRO = 104;
 function wanted(on: boolean, supported: boolean): OffloadState {
   if (!on) return 'off by configuration';
   return supported ? 'on' : 'not supported by this kernel';
+}
+
+function hasBackpressure(flags: number): boolean {
+  return flags > 0 && (flags & IFF_BACKPRESSURE) !== 0;
+}
+
+/** What TUNSETIFF is asked for: a kernel that does not know the flag would ignore it without an error. */
+export function backpressureFlag(isOn: boolean): number {
+  return isOn && hasBackpressure(native.tunFeatures()) ? IFF_BACKPRESSURE : 0;
+}
+
+/**
+ * @param features IFF_* that the kernel accepts (TUNGETFEATURES), or -errno
+ * @param flags IFF_* that the device has (TUNGETIFF), or -errno
+ */
+export function backpressureState(isOn: boolean, features: number, flags: number): OffloadState {
+  const state = wanted(isOn, hasBackpressure(features));
+  return state === 'on' && !hasBackpressure(flags) ? 'refused by the kernel at run time' : state;
 }
 
 /**
@@ -93,6 +119,11 @@ export function probeOffloads(
     // A device accepts GSO packets of the kinds that it would deliver itself.
     mergeTcp: wanted(switches.mergeTcp, true),
     mergeUdp: uso === 'not supported by this kernel' ? 'needs uso' : wanted(switches.mergeUdp, true),
+    backpressure: backpressureState(
+      switches.backpressure,
+      native.tunFeatures(),
+      native.tunFlags(elementAt(queues, 0)),
+    ),
   });
 }
 

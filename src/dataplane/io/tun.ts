@@ -15,12 +15,19 @@ const IFF_VNET_HDR = 0x4000;
  * Opens all queues of a TUN or TAP device. The first creates it, closing the last removes it. Whether it is new or was
  * left by a previous run, only processes with CAP_NET_ADMIN can attach to it afterwards.
  * @param netns path of the network namespace, '' for this one
+ * @param extra IFF_* besides those that every device has
  * @returns one descriptor per queue
  * @throws RipstopError ENODEVICE, EPRIV, EINUSE, or the errno name
  */
-export function openTun(netns: string, name: string, kind: 'tun' | 'tap', queues: number): number[] {
-  const flags =
-    (kind === 'tap' ? IFF_TAP : IFF_TUN) | IFF_NO_PI | IFF_VNET_HDR | (queues > 1 ? IFF_MULTI_QUEUE : 0);
+export function openTun(
+  netns: string,
+  name: string,
+  kind: 'tun' | 'tap',
+  queues: number,
+  extra = 0,
+): number[] {
+  const shape = (kind === 'tap' ? IFF_TAP : IFF_TUN) | (queues > 1 ? IFF_MULTI_QUEUE : 0);
+  const flags = shape | IFF_NO_PI | IFF_VNET_HDR | extra;
   const fds: number[] = [];
   try {
     for (let queue = 0; queue < queues; queue++) fds.push(native.tunOpen(netns, name, flags));

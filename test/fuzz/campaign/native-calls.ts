@@ -185,6 +185,8 @@ const FUNCTIONS: { readonly [Name in keyof Functions]: readonly Make[] } = {
     ...[netns, one('fzt', 'lo', 'x'.repeat(15), 'x'.repeat(16)), one(0, 1, 2)],
     ...[one(-1, 0, 65_534, 2 ** 32, -2), one(-1, 0, 65_534, 2 ** 32, -2)],
   ],
+  tunFeatures: [],
+  tunFlags: [anyDescriptor],
   tunName: [anyDescriptor],
   tunSetOwner: [anyDescriptor],
   tunSetOffload: [anyDescriptor, number],

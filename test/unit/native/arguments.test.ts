@@ -53,6 +53,8 @@ const stats = ints(4, new Int32Array(3));
 const FUNCTIONS: Record<string, readonly Valid[]> = {
   tunOpen: [path, text('t0', 'sixteen-bytes-xx'), number(1, -1, 65_536)],
   tapCreate: [path, text('t0', 'sixteen-bytes-xx'), number(0, -1, 2), number(-1, -2), number(-1, -2)],
+  tunFeatures: [],
+  tunFlags: [fd],
   tunName: [fd],
   tunSetOwner: [fd],
   tunSetOffload: [fd, number(0, -1)],
