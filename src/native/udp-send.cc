@@ -215,8 +215,7 @@ class Sender {
     const bool alone = record[kPeerUnsegmented] != 0 || IsFragmenting(socket);
     // Frames of one flow share peer and socket and so a bucket, whatever their traffic class: a change of it opens another
     // message, which all that follow join, so that the flow keeps its order. Peers that collide only share fewer messages.
-    int32_t& bucket =
-        open_[(static_cast<uint32_t>(peer) * 31 + static_cast<uint32_t>(SocketOf(socket))) % kBuckets];
+    int32_t& bucket = open_[(static_cast<uint32_t>(peer) * 31 + static_cast<uint32_t>(SocketOf(socket))) % kBuckets];
     int32_t slot = bucket;
     if (slot >= 0) {
       const Message& message = messages_[slot];
