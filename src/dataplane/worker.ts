@@ -38,6 +38,7 @@ import { SlowPath } from './slow-path/slow-path.ts';
 import { openReader } from './tables/tables.ts';
 import type { WorkerTaps } from './tap/registry.ts';
 import { noteDecided, noteRead, openTaps, recordLostFrames, tapBatch } from './tap/tap.ts';
+import { nameThread } from './thread-name.ts';
 
 /** Descriptors of a worker, and what the kernel granted for them. They exist while the device is open. */
 export interface WorkerIo {
@@ -220,6 +221,7 @@ function collectStats(counters: Float64Array, stats: Int32Array, frames: number)
 }
 
 function run(task: WorkerTask, port: MessagePort): void {
+  nameThread(`${task.direction}-${task.index}`);
   native.threadPolicy(0, SCHED_BATCH); // best effort: a refusal leaves the default policy
   let counters = counterBlock(openCounters(task.memory.counters), task.index);
   const orders = new WorkerOrders(task.orders, task.index, task.memory.version);
