@@ -18,6 +18,7 @@ const demo = [
   { probe: 'sysctl', packages: ['procps'], programs: ['sysctl'] },
   { probe: 'ethtool', packages: ['ethtool'], programs: ['ethtool'] },
   { probe: 'iperf3', packages: ['iperf3'], programs: ['iperf3'] },
+  { probe: 'taskset', packages: ['util-linux'], programs: ['taskset'] },
 ];
 
 /** For the suites `cni` and `soak` of the bench and its contenders beside kernel VXLAN; one that is absent is named in the result. */

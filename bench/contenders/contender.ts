@@ -6,6 +6,10 @@ import type { Fate } from './fate.ts';
 export interface Contender {
   /** Column title. */
   label: string;
+  /** It encrypts and authenticates packets, so that it is not compared with those that do not. */
+  sealed?: true;
+  /** Its deployment accounts for the packets of a task (`Deployment.audited`). */
+  audits?: boolean;
   /** Version of its program; undefined for the kernel and for Ripstop, whose versions every report has. */
   version?(): string | undefined;
   /** Why it cannot run here, or undefined when it can. */
@@ -16,6 +20,8 @@ export interface Contender {
 
 /** A contender in place. */
 export interface MeasuredDeployment extends Deployment {
+  /** Its processes, one per node in the order of the lab; none where the kernel carries the packets. */
+  pids?: readonly number[];
   /** Runs a task, at most `seconds` long, and accounts for the packets from the first node to the second; where it can. */
   audited?<T>(seconds: number, task: () => Promise<T>): Promise<{ result: T; fate: Fate }>;
 }

@@ -24,6 +24,7 @@ export interface RipstopDeployment extends MeasuredDeployment, deployed.RipstopD
 export function ripstop(options: RipstopOptions): Contender {
   return {
     label: options.label ?? 'Ripstop',
+    audits: options.audit !== false,
     unavailable: deployed.noTunnelDevice,
     deploy: (lab, request) => deployRipstop(lab, request, options),
   };
@@ -42,6 +43,7 @@ export async function deployRipstop(
   );
   return {
     ...deployment,
+    pids: deployment.processes.map(({ pid }) => pid),
     ...(audit !== false && { audited: (seconds, task) => audited([one!, two!], seconds, task) }),
   };
 }

@@ -14,9 +14,10 @@ export interface Finished {
  * @param input text for its standard input
  * @returns its output, whatever its exit code
  */
-export function attempt(argv: readonly string[], input = ''): Finished {
+export function attempt(argv: readonly string[], input = '', timeoutMs = 30_000): Finished {
   const [command, ...args] = argv;
-  const result = spawnSync(command!, args, { input, encoding: 'utf8', timeout: 30_000, maxBuffer: 64 << 20 });
+  const options = { input, encoding: 'utf8', timeout: timeoutMs, maxBuffer: 64 << 20 } as const;
+  const result = spawnSync(command!, args, options);
   if (result.error) throw new RipstopError('ECOMMAND', `${argv.join(' ')}: ${result.error.message}`);
   return { code: result.status ?? 128, stdout: result.stdout, stderr: result.stderr };
 }

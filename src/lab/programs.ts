@@ -21,10 +21,12 @@ export function findProgram(name: string): string | undefined {
 const PACKAGES: Readonly<Record<string, string>> = {
   ip: 'iproute2',
   tc: 'iproute2',
+  bridge: 'iproute2',
   ping: 'iputils-ping',
   sysctl: 'procps',
   ethtool: 'ethtool',
   iperf3: 'iperf3',
+  taskset: 'util-linux',
 };
 
 /** Commands without which no lab is measured; the profile `demo` of .ci/packages.mjs installs them. */

@@ -3,7 +3,8 @@ import { must } from '../../../src/lab/command.ts';
 import { scratch } from '../../../src/lab/namespace.ts';
 import type { Lab, Node } from '../../../src/lab/topology.ts';
 import type { Contender } from '../contender.ts';
-import { deployTunnel, needs, versionBy } from './tunnel.ts';
+import { findRival } from './built.ts';
+import { deployTunnel, needsBuilt, versionBy } from './tunnel.ts';
 
 const DEVICE = 'nebula0';
 const MTU = { 4: 1440, 6: 1420 } as const;
@@ -14,25 +15,27 @@ const addressOf = (node: Node) => `192.168.100.${node.index}`;
 /** Nebula, AES-GCM, which it cannot do without. Its pods' side is IPv4 alone. */
 export const nebula: Contender = {
   label: 'nebula, AES',
-  unavailable: needs('nebula', 'nebula', 'nebula-cert'),
+  sealed: true,
+  unavailable: needsBuilt('nebula', 'nebula-cert'),
   version: versionBy(['nebula', '-version'], /Version: (\S+)/),
   deploy(lab, { underlay }) {
     const folder = scratch();
+    const [program, cert] = [findRival('nebula')!, findRival('nebula-cert')!];
     const ca = `${folder}/${lab.nodes[0]!.ns.name}-nebula-ca`;
-    must(['nebula-cert', 'ca', '-name', 'bench', '-out-crt', `${ca}.crt`, '-out-key', `${ca}.key`]);
+    must([cert, 'ca', '-name', 'bench', '-out-crt', `${ca}.crt`, '-out-key', `${ca}.key`]);
     return deployTunnel(lab, {
       device: DEVICE,
       layer: 3,
       mtu: MTU[underlay],
       start(node) {
         const stem = `${folder}/${node.ns.name}-nebula`;
-        const sign = ['nebula-cert', 'sign', '-ca-crt', `${ca}.crt`, '-ca-key', `${ca}.key`];
+        const sign = [cert, 'sign', '-ca-crt', `${ca}.crt`, '-ca-key', `${ca}.key`];
         const name = `node${node.index}`;
         const subject = ['-name', name, '-ip', `${addressOf(node)}/24`, '-subnets', node.subnet[4]];
         must([...sign, ...subject, '-out-crt', `${stem}.crt`, '-out-key', `${stem}.key`]);
         const settings = configuration(lab, node, underlay, { ca: `${ca}.crt`, stem });
         writeFileSync(`${stem}.yml`, JSON.stringify(settings));
-        return node.ns.launch(['nebula', '-config', `${stem}.yml`]);
+        return node.ns.launch([program, '-config', `${stem}.yml`]);
       },
     });
   },

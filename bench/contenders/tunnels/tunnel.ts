@@ -1,9 +1,9 @@
 import { attempt } from '../../../src/lab/command.ts';
 import type { Proc } from '../../../src/lab/proc.ts';
-import { findProgram } from '../../../src/lab/programs.ts';
 import type { Lab, Node } from '../../../src/lab/topology.ts';
 import { until } from '../../../src/lab/until.ts';
 import type { MeasuredDeployment } from '../contender.ts';
+import { builtVersion, findRival } from './built.ts';
 
 /*
  * What the tunnels have in common that are a program on every node with a device of its own: start them, wait for the
@@ -19,7 +19,7 @@ export interface TunnelOptions {
   /** Starts the program on a node; of several the last one makes the device. */
   start(node: Node): Proc | Proc[];
   /** What is done once the device is there, again and again until it says true. */
-  configure?(node: Node): boolean;
+  configure?(node: Node): boolean | Promise<boolean>;
   /** Undone after the programs have ended. */
   restore?(node: Node): void;
 }
@@ -32,6 +32,7 @@ export const macOf = (node: Node) => `0a:58:fc:00:00:${node.index.toString(16).p
 export async function deployTunnel(lab: Lab, options: TunnelOptions): Promise<MeasuredDeployment> {
   const { mtu } = options;
   const started: Proc[] = [];
+  const pids: number[] = [];
   const stop = async () => {
     await Promise.all(started.splice(0).map(proc => proc.stop('SIGTERM', 2_000)));
     for (const node of lab.nodes) {
@@ -44,13 +45,14 @@ export async function deployTunnel(lab: Lab, options: TunnelOptions): Promise<Me
       const device = deviceOf(options, node);
       const procs = [options.start(node)].flat();
       started.push(...procs);
+      pids.push(procs.at(-1)!.pid);
       await until(
         `${device} of node ${node.index}`,
-        () => {
+        async () => {
           const ended = procs.find(proc => proc.result !== undefined);
           if (ended) throw ended.failure('ECHILD', 'ended early');
           if (node.ns.attempt(['ip', 'link', 'show', device]).code !== 0) return false;
-          return options.configure?.(node) ?? true;
+          return (await options.configure?.(node)) ?? true;
         },
         READY_MS,
       );
@@ -66,7 +68,7 @@ export async function deployTunnel(lab: Lab, options: TunnelOptions): Promise<Me
         READY_MS,
       );
     }
-    return { mtu, stop };
+    return { mtu, stop, pids };
   } catch (error) {
     await stop();
     throw error;
@@ -101,13 +103,17 @@ export function otherOf(lab: Lab, node: Node): Node {
   return lab.nodes.find(candidate => candidate !== node)!;
 }
 
-/** Why a contender that needs commands is unavailable: undefined when all are installed. */
-export function needs(packages: string, ...commands: string[]): () => string | undefined {
+/** Why a contender that needs commands is unavailable: undefined when all are there. @param packages of Debian */
+export const needs = (packages: string, ...commands: string[]) =>
+  lacking(`apt-get install ${packages}`, commands);
+
+/** The same of commands that `npm run bench:rivals` builds. */
+export const needsBuilt = (...commands: string[]) => lacking('npm run bench:rivals builds it', commands);
+
+function lacking(remedy: string, commands: readonly string[]): () => string | undefined {
   return () => {
-    const absent = commands.filter(command => findProgram(command) === undefined);
-    return absent.length === 0
-      ? undefined
-      : `${absent.join(', ')} not installed (apt-get install ${packages})`;
+    const absent = commands.filter(command => findRival(command) === undefined);
+    return absent.length === 0 ? undefined : `${absent.join(', ')} not installed (${remedy})`;
   };
 }
 
@@ -122,12 +128,14 @@ export function peerArguments(lab: Lab, node: Node, underlay: 4 | 6): string[] {
   ]);
 }
 
-/** What a program prints as its version; undefined when it prints none. @param pattern its first group is the version */
+/** Version of the module that was built here, else what the program prints; undefined without either. @param pattern its first group is the version */
 export function versionBy(argv: readonly string[], pattern: RegExp): () => string | undefined {
   return () => {
     const [name = '', ...words] = argv;
-    const path = findProgram(name);
+    const path = findRival(name);
     if (path === undefined) return undefined;
+    const built = builtVersion(name);
+    if (built !== undefined) return built;
     const { stdout, stderr } = attempt([path, ...words]);
     return pattern.exec(stdout + stderr)?.[1];
   };

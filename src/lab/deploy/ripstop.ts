@@ -13,6 +13,8 @@ export interface RipstopOptions {
   remoteChecksum?: boolean;
   /** Path of the program `ripstop`, as Node runs it. */
   main: string;
+  /** Peers are probed as often as by default; otherwise never, so that only what is tried or measured uses the network. */
+  probes?: boolean;
   /** Flags of Node itself. */
   nodeFlags?: readonly string[];
 }
@@ -54,7 +56,7 @@ export async function deployRipstop(
       const settings = nodeConfiguration(node, lab, request, options);
       writeFileSync(config, `${JSON.stringify(settings, null, 2)}\n`);
       const runtime = [process.execPath, ...(options.nodeFlags ?? [])];
-      const flags = [`--state-dir=${stem}`, '--probe-interval=0'];
+      const flags = [`--state-dir=${stem}`, ...(options.probes ? [] : ['--probe-interval=0'])];
       const proc = node.ns.launch([...runtime, options.main, 'run', config, ...flags], { log });
       running.push({ proc, pid: proc.pid, config, log, socket });
     }
