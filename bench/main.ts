@@ -7,12 +7,13 @@ import { cniSeconds, runCni } from './cni/run.ts';
 import { CONTENDERS } from './contenders/index.ts';
 import { Progress } from './demo/progress.ts';
 import { planned } from './e2e/plan.ts';
-import { e2eSeconds, runE2e } from './e2e/run.ts';
+import { boundSeconds, e2eSeconds, fitted, runE2e } from './e2e/run.ts';
 import { microSeconds, pathSeconds, runMicro, runPath } from './in-process.ts';
 import { busySeconds } from './lab/cpu.ts';
 import { CONGESTION_CONTROL } from './lab/measure.ts';
 import { machine, measureCharges, versions } from './lab/versions.ts';
 import { type BenchOptions, readOptions } from './options.ts';
+import { publish } from './publish.ts';
 import { formatComparison } from './report/compare.ts';
 import { joined } from './report/join.ts';
 import { formatMarkdown } from './report/markdown.ts';
@@ -25,7 +26,8 @@ import { runSoak, soakSeconds } from './soak/run.ts';
 
 const tell = (line: string) => process.stderr.write(`${line}\n`);
 
-async function measure(options: BenchOptions): Promise<BenchFile> {
+async function measure(given: BenchOptions): Promise<BenchFile> {
+  const options = fitted(given);
   const { suites, quick } = options;
   const wants = (suite: (typeof suites)[number]) => suites.includes(suite);
   const takesLab = suites.some(suite => suite !== 'micro' && suite !== 'path');
@@ -38,18 +40,24 @@ async function measure(options: BenchOptions): Promise<BenchFile> {
   if (takesLab) requirePrograms();
   removeStale();
   const length = quick
-    ? { micro: 0.3, pathRounds: 1, path: 0.5, cni: 5, bursts: QUICK_BURSTS }
-    : { micro: 1, pathRounds: 5, path: 2, cni: 100, bursts: BURSTS };
+    ? { micro: 0.3, pathRounds: 1, path: 0.5, cni: 5, bursts: QUICK_BURSTS, idle: 2 }
+    : { micro: 1, pathRounds: 5, path: 2, cni: 100, bursts: BURSTS, idle: 20 };
   const estimate =
     (wants('micro') ? microSeconds(length.micro) : 0) +
     (wants('path') ? pathSeconds(length.pathRounds, length.path) : 0) +
-    (wants('scale') ? scaleSeconds(length.bursts) : 0) +
+    (wants('scale') ? scaleSeconds(length.bursts, length.idle) : 0) +
     (wants('sizing') ? sizingSeconds(quick) : 0) +
     (wants('traffic') ? trafficSeconds(quick) : 0) +
     (wants('cni') ? cniSeconds(length.cni) : 0) +
     (wants('e2e') ? e2eSeconds(options) : 0) +
     (wants('soak') ? soakSeconds(options.soak, options.stores) : 0);
   tell(`bench: ${suites.join(', ')}; about ${duration(estimate)}`);
+  if (wants('e2e')) {
+    tell(`bench: e2e ends after ${duration(boundSeconds(options))} at the latest`);
+    if (options.seconds < given.seconds)
+      tell(`bench: measurements of ${options.seconds} s instead of ${given.seconds} s, to fit --minutes`);
+    for (const [id, reason] of absent(options)) tell(`bench: not measured here: ${id}: ${reason}`);
+  }
 
   const busyBefore = await busyShare();
   if (busyBefore > BUSY)
@@ -65,7 +73,7 @@ async function measure(options: BenchOptions): Promise<BenchFile> {
   };
   if (wants('micro')) samples.push(...(await runMicro(length.micro, progress)));
   if (wants('path')) samples.push(...(await runPath(length.pathRounds, length.path, progress)));
-  if (wants('scale')) add(await runScale(progress, length.bursts));
+  if (wants('scale')) add(await runScale(progress, length.bursts, length.idle));
   if (wants('sizing')) add(await runSizing(quick, progress));
   if (wants('traffic')) add(await runTraffic(quick, progress));
   const cni = wants('cni') ? await runCni(length.cni, progress) : undefined;
@@ -87,10 +95,19 @@ async function measure(options: BenchOptions): Promise<BenchFile> {
       ...Object.fromEntries(Object.entries(CONTENDERS).map(([id, { label }]) => [id, label])),
       ...cni?.labels,
     },
+    sealed: Object.keys(CONTENDERS).filter(id => CONTENDERS[id]!.sealed),
     rivals: wants('e2e') ? rivalVersions(options) : {},
     samples,
     missing,
   };
+}
+
+/** Contenders that cannot run here, and why. */
+function absent(options: BenchOptions): [id: string, reason: string][] {
+  return planned(options).flatMap(id => {
+    const reason = CONTENDERS[id]!.unavailable();
+    return reason === undefined ? [] : [[id, reason] as [string, string]];
+  });
 }
 
 /** Versions of the programs that are measured, by contender. */
@@ -152,6 +169,7 @@ async function main(): Promise<void> {
   }
   if (options.docs) writeFileSync(options.docs, formatMarkdown(file));
   process.stdout.write(formatRun(file));
+  if (options.publish) for (const path of publish(file)) tell(`bench: wrote ${path}`);
 }
 
 try {

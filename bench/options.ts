@@ -14,9 +14,12 @@ export type Suite = (typeof SUITES)[number];
 export interface BenchOptions {
   suites: readonly Suite[];
   quick: boolean;
+  headline: boolean;
   json?: string;
   html?: string;
   docs?: string;
+  /** Write the report to bench/results, and the figures of the README from it. */
+  publish: boolean;
   from?: string;
   /** Files of earlier runs whose suites stand in for those that this run does not measure. */
   with: readonly string[];
@@ -25,8 +28,12 @@ export interface BenchOptions {
   brief: readonly string[];
   conditions: readonly LabCondition[];
   measures: readonly MeasureId[] | undefined;
+  /** Measures that are left out when none is named. */
+  without: readonly MeasureId[];
   rounds: number;
   seconds: number;
+  /** Bound of the end-to-end suite, minutes. */
+  minutes: number | undefined;
   inner: Family;
   underlay: Family;
   /** Length of each part of the soak, s. */
@@ -35,31 +42,53 @@ export interface BenchOptions {
   stores: readonly StoreKind[];
 }
 
-interface Raw extends Partial<Omit<BenchOptions, 'suites' | 'compare' | 'quick' | 'with'>> {
+interface Raw
+  extends Partial<Omit<BenchOptions, 'suites' | 'compare' | 'quick' | 'headline' | 'with' | 'publish'>> {
   quick: boolean;
+  headline: boolean;
+  publish: boolean;
   with: string[];
   compare?: string;
   inner: Family;
   underlay: Family;
 }
 
-/** How much is measured when nothing is said. Full: what explains the figures, and what the goals compare with. */
-const FULL = {
+/** How much is measured when nothing is said. */
+interface Preset extends Pick<BenchOptions, 'contenders' | 'brief' | 'conditions' | 'rounds' | 'seconds'> {
+  soak: number;
+  stores: readonly StoreKind[];
+  without?: readonly MeasureId[];
+  minutes?: number;
+}
+
+/** What explains the figures, and what the goals compare with. */
+const FULL: Preset = {
   contenders: ['none', 'kernel', 'vxlan', 'udp'],
   brief: [
     ...['no-remoteChecksum', 'capture', 'no-recorder', 'recorder', 'audit', 'no-audit'],
-    ...['one-call', 'naive-node', 'vde', 'fastd'],
+    ...['one-call', 'naive-node', 'vde', 'fastd', 'wireguard-go', 'nebula'],
   ],
-  conditions: Object.keys(CONDITIONS) as LabCondition[],
+  // The commonest card first: it is the headline. The others are bounds, each of which may flatter one side.
+  conditions: ['nic', 'wirecs', 'def', 'wiregro', 'wire'],
   rounds: 5,
   seconds: 2,
   soak: 3600,
-  stores: ['file'] as StoreKind[],
+  stores: ['file'],
 };
-const QUICK: typeof FULL = {
+/** What the README shows and what goals compare, of e2e, within 25 minutes. */
+const HEADLINE: Preset = {
+  ...FULL,
+  contenders: ['kernel', 'vxlan', 'udp'],
+  brief: ['one-call', 'naive-node', 'vde', 'fastd', 'wireguard-go', 'nebula'],
+  conditions: ['nic', 'wirecs', 'def'],
+  without: ['tcp1back', 'tcp4back', 'tcp1node', 'tcp4node', 'udp64x8', 'udp1400x1', 'udp1400x8'],
+  minutes: 25,
+};
+const QUICK: Preset = {
   contenders: ['kernel', 'vxlan'],
   brief: [],
-  conditions: ['wirecs'],
+  conditions: ['nic'],
+  without: ['tcp1back', 'tcp4back', 'tcp1node', 'tcp4node', 'udp1400x1', 'udp1400x8', 'paced'],
   rounds: 2,
   seconds: 1,
   soak: 6,
@@ -120,9 +149,19 @@ export function readOptions(argv: readonly string[]): BenchOptions {
       'under two minutes: two rounds of a second, kernel VXLAN and Ripstop vxlan, one condition',
       false,
     )
+    .option(
+      '--headline',
+      'e2e within 25 minutes: five rounds in nic, wirecs and def, of Ripstop, kernel VXLAN and rivals, in the measures that goals compare',
+      false,
+    )
     .option('--json <file>', 'write every sample to this file')
     .option('--html <file>', 'write a self-contained report with plots to this file')
-    .option('--docs <file>', 'write the report as Markdown to this file (bench/results/benchmarks.md)')
+    .option('--docs <file>', 'write the report as Markdown to this file')
+    .option(
+      '--publish',
+      'write the report to bench/results/benchmarks.md and the figures of README.md from it; a former report of another machine is kept next to it',
+      false,
+    )
     .option('--from <file>', 'measure nothing; write table and reports from this file of --json')
     .option(
       '--with <file>',
@@ -153,6 +192,11 @@ export function readOptions(argv: readonly string[]): BenchOptions {
     )
     .option('--rounds <n>', 'rounds of each measurement', count)
     .option('--seconds <n>', 'length of the longest measurement', count)
+    .option(
+      '--minutes <n>',
+      'bound of e2e: measurements of one second if longer ones do not fit, then fewer rounds (default: half as much again as it says at the start)',
+      count,
+    )
     .option('--soak <seconds>', 'length of each part of the soak (default: an hour; --quick: 6)', soakLength)
     .option(
       '--stores <list>',
@@ -162,16 +206,21 @@ export function readOptions(argv: readonly string[]): BenchOptions {
     .option('--inner <family>', 'IP version between the pods, 4 or 6', family, 4)
     .option('--underlay <family>', 'IP version between the nodes, 4 or 6', family, 4)
     .helpOption('-h, --help', 'print this')
-    .addHelpText('after', `\nContenders: ${Object.keys(CONTENDERS).join(' ')}`);
+    .addHelpText(
+      'after',
+      `\nContenders: ${Object.keys(CONTENDERS).join(' ')}\n\nExample: npm run bench -- e2e --headline --json run.json --publish`,
+    );
   command.parse(argv, { from: 'user' });
   const { compare, ...raw } = command.opts<Raw>();
   const given = command.args;
   if (compare !== undefined && given.length !== 1)
     throw new RipstopError('ECONFIG', '--compare takes two files', 'bench --compare before.json after.json');
-  const base = raw.quick ? QUICK : FULL;
+  if (raw.quick && raw.headline)
+    throw new RipstopError('ECONFIG', '--quick and --headline exclude each other', 'name one of them');
+  const base: Preset = raw.quick ? QUICK : raw.headline ? HEADLINE : FULL;
   return {
+    ...{ measures: undefined, without: [], minutes: undefined },
     ...base,
-    measures: undefined,
     // With --contenders only the named ones are measured.
     ...(raw.contenders ? { brief: [] } : {}),
     ...raw,

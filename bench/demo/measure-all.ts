@@ -58,7 +58,7 @@ export async function measureAll(
   const tcp =
     (into: (figures: Figures) => ThroughputResult[], streams: number, reverse: boolean, seconds: number) =>
     async (route: Route, f: Figures) =>
-      into(f).push(await throughput(route, seconds, streams, reverse));
+      into(f).push(await throughput(route, seconds, streams, reverse ? 'reverse' : 'forward'));
 
   await rounds('ping', { rounds: 1, seconds: plan.pings * 0.05 }, async (route, f) => {
     f.ping = await ping(route, plan.pings);

@@ -1,4 +1,5 @@
-import { AROUND, lengthOf, MEASURES, type MeasureId } from './measures.ts';
+import { CONTENDERS } from '../contenders/index.ts';
+import { durationOf, MEASURES, type Measure, type MeasureId } from './measures.ts';
 
 /** Who is measured in what. */
 export interface Plan {
@@ -7,27 +8,34 @@ export interface Plan {
   brief: readonly string[];
   /** What was asked for; undefined for all that explains something. */
   measures: readonly MeasureId[] | undefined;
+  /** Left out when no measure was asked for. */
+  without: readonly MeasureId[];
 }
 
 export const BRIEF: readonly MeasureId[] = ['tcp1', 'udp64x1', 'rr'];
-/** From node to node they are measured who show what a pod's bridge costs. */
-const NODE_TO_NODE = ['kernel', 'vxlan'];
 const ALL = Object.keys(MEASURES) as MeasureId[];
 
 /** All that are to stand, in their order. */
 export const planned = ({ contenders, brief }: Plan): string[] => [...new Set([...contenders, ...brief])];
 
 /** What this contender is measured in. */
-export function measuresOf(id: string, { contenders, measures }: Plan): readonly MeasureId[] {
-  const wanted = measures ?? ALL.filter(measure => !isNodes(measure) || NODE_TO_NODE.includes(id));
+export function measuresOf(id: string, { contenders, measures, without }: Plan): readonly MeasureId[] {
+  const isFor = ({ who }: Measure) => who?.includes(id) ?? true;
+  const wanted = measures ?? ALL.filter(measure => isFor(MEASURES[measure]) && !without.includes(measure));
   return contenders.includes(id) ? wanted : wanted.filter(measure => BRIEF.includes(measure));
 }
 
-const isNodes = (id: MeasureId) => 'nodes' in MEASURES[id];
+/** What an audit adds to a measurement: it begins before it and ends after it. */
+const AUDIT_S = 1.5;
 
 /** Seconds that one round of one condition takes. @param seconds of the longest measurement */
 export function roundSeconds(plan: Plan, seconds: number): number {
+  const lengthOf = (measure: Measure, audits: boolean) =>
+    durationOf(measure, seconds) + (measure.lossy && audits ? AUDIT_S : 0);
   const ofOne = (id: string) =>
-    measuresOf(id, plan).reduce((sum, measure) => sum + lengthOf(MEASURES[measure], seconds) + AROUND, 0);
+    measuresOf(id, plan).reduce(
+      (sum, measure) => sum + lengthOf(MEASURES[measure], CONTENDERS[id]?.audits ?? false),
+      0,
+    );
   return planned(plan).reduce((sum, id) => sum + ofOne(id), 0);
 }

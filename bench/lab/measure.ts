@@ -54,6 +54,8 @@ interface Iperf {
   end: {
     sum_sent: { retransmits?: number };
     sum_received: { bits_per_second: number };
+    /** With --bidir, of the second namespace's stream. */
+    sum_received_bidir_reverse?: { bits_per_second: number };
     sender_tcp_congestion?: string;
     receiver_tcp_congestion?: string;
   };
@@ -62,13 +64,13 @@ interface Iperf {
 /**
  * TCP bulk throughput by iperf3.
  * @param streams parallel connections
- * @param reverse the second namespace sends
+ * @param direction who sends: the first namespace, the second one (`reverse`), or both at once (`both`), which gives the sum
  */
 export async function throughput(
   route: Route,
   seconds: number,
   streams = 1,
-  reverse = false,
+  direction: 'forward' | 'reverse' | 'both' = 'forward',
 ): Promise<ThroughputResult> {
   const server = route.to.launch(['iperf3', '-s', '-1', '-B', route.address, '-p', '5201', '--forceflush']);
   try {
@@ -85,14 +87,15 @@ export async function throughput(
       '-t',
       `${seconds}`,
     ];
-    if (reverse) client.push('-R');
+    if (direction !== 'forward') client.push(direction === 'reverse' ? '-R' : '--bidir');
     if (streams > 1) client.push('-P', `${streams}`);
     const run = route.from.launch(client);
     await run.success(seconds * 1000 + GRACE_MS);
     const { end, error } = JSON.parse(run.stdout) as Iperf;
     if (error !== undefined) throw new RipstopError('ECHILD', `iperf3: ${error}`);
+    const back = end.sum_received_bidir_reverse?.bits_per_second ?? 0;
     return {
-      gbitPerSecond: end.sum_received.bits_per_second / 1e9,
+      gbitPerSecond: (end.sum_received.bits_per_second + back) / 1e9,
       retransmits: end.sum_sent.retransmits ?? 0,
       congestion: end.sender_tcp_congestion ?? end.receiver_tcp_congestion ?? CONGESTION_CONTROL,
     };

@@ -1,7 +1,8 @@
 import { CONDITION_TEXTS, type LabCondition } from '../../src/lab/topology.ts';
 import { cniTable } from './cni.ts';
-import { type GoalResult, judgeGoals, verdictOf } from './goals.ts';
-import { type Cell, cells, distinct, indexCells, labelOf, rivalsOf, show } from './rows.ts';
+import { FLATTERED } from './conditions.ts';
+import { type GoalResult, judgeGoals, verdictOf } from './goals/judge.ts';
+import { apart, type Cell, cells, distinct, indexCells, labelOf, rivalsOf, show } from './rows.ts';
 import { type BenchFile, FIGURES, type FigureId } from './samples.ts';
 
 /** A table as HTML and Markdown both have it: plain text in cells. */
@@ -22,6 +23,7 @@ export function tables(file: BenchFile): Table[] {
   const e2e = cells(file.samples, 'e2e');
   return [
     ...goals(file),
+    ...conditions(e2e),
     ...endToEnd(e2e, file),
     ...Object.entries(ALONE).flatMap(([suite, title]) => alone(file, suite, title)),
     ...cni(file),
@@ -34,7 +36,10 @@ function goals(file: BenchFile): Table[] {
   const judged = judgeGoals(file);
   if (judged.length === 0) return [];
   const met = judged.filter(goal => goal.met).length;
-  const title = `Goals: ${met} of ${judged.length} met`;
+  const far = judged.filter(({ moonshot }) => moonshot !== undefined);
+  const moonshots =
+    far.length === 0 ? '' : `; moonshots: ${far.filter(goal => goal.beyond).length} of ${far.length} reached`;
+  const title = `Goals: ${met} of ${judged.length} met${moonshots}`;
   const names = ({ title: what, who, beside }: GoalResult) => [
     what,
     [who, beside]
@@ -61,12 +66,36 @@ function goals(file: BenchFile): Table[] {
   ].filter(table => table.rows.length > 0);
 }
 
+/** What the conditions of a run are, and whom each flatters. */
+function conditions(list: readonly Cell[]): Table[] {
+  const rows = distinct(list, cell => cell.condition).map(condition => {
+    const { who, why } = FLATTERED[condition as LabCondition] ?? { who: '', why: '' };
+    return [condition, CONDITION_TEXTS[condition as LabCondition] ?? '', who, why];
+  });
+  const head = ['condition', 'underlay', 'flatters', 'why'];
+  return rows.length === 0 ? [] : [{ title: 'Conditions of the underlay', head, rows }];
+}
+
+/** By condition the tunnels that do not encrypt, then those that do. */
 function endToEnd(list: readonly Cell[], file: BenchFile): Table[] {
+  return distinct(list, cell => cell.condition).flatMap(condition => {
+    const own = list.filter(cell => cell.condition === condition);
+    const [open, sealed] = apart(file, own);
+    const name = `End to end, underlay ${condition}`;
+    return [
+      ...inCondition(open, file, condition, `${name}: ${CONDITION_TEXTS[condition as LabCondition]}`),
+      ...inCondition(sealed, file, condition, `${name}, sealed: tunnels that encrypt`),
+    ];
+  });
+}
+
+function inCondition(list: readonly Cell[], file: BenchFile, condition: string, title: string): Table[] {
+  if (list.length === 0) return [];
   const find = indexCells(list);
   const contenders = distinct(list, cell => cell.contender);
   const figures = (Object.keys(FIGURES) as FigureId[]).filter(id => list.some(cell => cell.figure === id));
-  return distinct(list, cell => cell.condition).map(condition => ({
-    title: `End to end, underlay ${condition}: ${CONDITION_TEXTS[condition as LabCondition]}`,
+  const table = {
+    title,
     head: ['', ...contenders.map(id => labelOf(file, id))],
     rows: figures.map(figure => [
       `${FIGURES[figure].title.trim()}, ${FIGURES[figure].unit}`,
@@ -75,13 +104,15 @@ function endToEnd(list: readonly Cell[], file: BenchFile): Table[] {
         return cell ? spread(cell) : '-';
       }),
     ]),
-  }));
+  };
+  return [table];
 }
 
 /** Suites with one line per row, and what they show. */
 const ALONE = {
   audit:
     'Where UDP packets were lost, of those that entered the first node (`ripstop drops --audit` at both nodes)',
+  threads: 'CPU time by thread, TCP, 1 stream; the first node sends',
   soak: 'Garbage collections in the four threads that carry packets, under traffic of all kinds',
   churn: 'Agents whose leases, pods, settings and store change all the time',
   path: 'The forwarder alone, one direction in one thread',

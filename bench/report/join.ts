@@ -20,6 +20,7 @@ export function joined(file: BenchFile, earlier: BenchFile): BenchFile {
   return {
     ...file,
     labels: { ...earlier.labels, ...file.labels },
+    sealed: [...new Set([...(earlier.sealed ?? []), ...(file.sealed ?? [])])],
     rivals: { ...earlier.rivals, ...file.rivals },
     samples: [...file.samples, ...added],
     missing: [...file.missing, ...earlier.missing.filter(gap => !knows(gap))],

@@ -39,6 +39,12 @@ export function distinct<T, K>(items: readonly T[], pick: (item: T) => K): K[] {
   return [...new Set(items.map(pick))];
 }
 
+/** Cells of the contenders that do not encrypt, and of those that do: these do more, and are not compared with the others. */
+export function apart({ sealed = [] }: BenchFile, list: readonly Cell[]): [open: Cell[], sealed: Cell[]] {
+  const isSealed = ({ contender }: Cell) => sealed.includes(contender);
+  return [list.filter(cell => !isSealed(cell)), list.filter(isSealed)];
+}
+
 /** The contender's column title. */
 export const labelOf = (file: BenchFile, contender: string) => file.labels[contender] ?? contender;
 

@@ -2,7 +2,7 @@ import type { Machine, Versions } from '../lab/versions.ts';
 
 /** One measured value. Every sample is kept; medians are made where they are shown. */
 export interface Sample {
-  /** `audit` (measured with `e2e`), `micro`, `path`, `update` (measured with `path`), `scale`, `sizing`, `traffic`, `cni`, `e2e`, `soak` or `churn` (measured with `soak`). */
+  /** `audit` and `threads` (measured with `e2e`), `micro`, `path`, `update` (measured with `path`), `scale`, `sizing`, `traffic`, `cni`, `e2e`, `soak` or `churn` (measured with `soak`). */
   suite: string;
   /** Who was measured: a contender's id, or the name of a micro benchmark. */
   contender: string;
@@ -40,6 +40,8 @@ export interface BenchFile {
   rivals?: Record<string, string>;
   /** Column titles by contender id. */
   labels: Record<string, string>;
+  /** Ids of the contenders that encrypt, which have tables of their own; older files lack it. */
+  sealed?: string[];
   samples: Sample[];
   missing: Missing[];
   /** Suites, end to end with its condition, that an earlier run measured (`--with`). */
@@ -84,14 +86,23 @@ const ALL = {
   tcp1: rate('TCP, 1 stream'),
   tcp1back: rate('TCP, 1 stream, the way back'),
   tcp1node: rate('TCP, 1 stream, node to node'),
+  tcpboth: rate('TCP, both directions at once'),
   tcp4: rate('TCP, 4 streams'),
   tcp4back: rate('TCP, 4 streams, the way back'),
   tcp4node: rate('TCP, 4 streams, node to node'),
   cpu: { title: 'CPU time per gigabit', unit: 's/Gbit', better: 'less', digits: 3 },
+  cpuUser: perUnit('  of it user', 'user s/Gbit', 's/Gbit'),
+  cpuSystem: perUnit('  system', 'system s/Gbit', 's/Gbit'),
+  cpuSoftirq: perUnit('  softirq', 'softirq s/Gbit', 's/Gbit'),
+  threadUser: perUnit('CPU time per gigabit, user', 'user s/Gbit', 's/Gbit'),
+  threadSystem: perUnit('CPU time per gigabit, system', 'system s/Gbit', 's/Gbit'),
   udp64x1: packets('UDP 64 bytes, 1 flow'),
   udp64x1loss: loss('  lost'),
   udp64x8: packets('UDP 64 bytes, 8 flows'),
   udp64x8loss: loss('  lost'),
+  paced95: packets('64 bytes, paced, 0.95 of flood'),
+  paced125: packets('  1.25 of flood'),
+  paced170: packets('  1.7 of flood'),
   udp1400x1: packets('UDP 1400 bytes, 1 flow'),
   udp1400x1loss: loss('  lost'),
   udp1400x8: packets('UDP 1400 bytes, 8 flows'),
@@ -100,6 +111,8 @@ const ALL = {
   rr90: time('round trip, p90'),
   rr99: time('round trip, p99'),
   rr999: time('round trip, p99.9'),
+  load50: time('next to a TCP stream, p50'),
+  load99: time('next to a TCP stream, p99'),
   connections: { title: 'TCP connections', unit: '1/s', better: 'more', digits: 0 },
   auditDevice: lostAt('lost at the device queue', 'device %'),
   auditUnderlay: lostAt('lost between the nodes', 'wire %'),
@@ -144,7 +157,7 @@ const ALL = {
     better: 'less',
     digits: 0,
   },
-  idlePercent: { title: 'CPU with nothing to do', short: 'idle %', unit: '%', better: 'less', digits: 1 },
+  idlePercent: { title: 'CPU with nothing to do', short: 'idle %', unit: '%', better: 'less', digits: 2 },
   sendPerGbit: perUnit('CPU time of the sending process per gigabit', 'send s/Gbit', 's/Gbit'),
   receivePerGbit: perUnit('CPU time of the receiving process per gigabit', 'recv s/Gbit', 's/Gbit'),
   sendPerMpacket: perUnit('CPU time of the sending process per million packets', 'send s/M', 's'),

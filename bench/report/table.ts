@@ -1,8 +1,9 @@
 import { machineWords } from '../e2e/machine-words.ts';
 import { verdictOfChurn } from '../soak/verdict.ts';
 import { cniTable } from './cni.ts';
-import { judgeGoals } from './goals.ts';
-import { cells, distinct, indexCells, labelOf, rivalsOf, show, showRatio } from './rows.ts';
+import { flatteryOf } from './conditions.ts';
+import { judgeGoals } from './goals/judge.ts';
+import { apart, type Cell, cells, distinct, indexCells, labelOf, rivalsOf, show, showRatio } from './rows.ts';
 import { type BenchFile, FIGURES, type FigureId } from './samples.ts';
 
 const LABEL = 37;
@@ -10,7 +11,7 @@ const COLUMN = 14;
 /** Contenders side by side in 80 columns. */
 const ABREAST = 3;
 /** Suites with one line per row. */
-const ALONE = ['audit', 'micro', 'path', 'update', 'scale', 'sizing', 'traffic', 'soak', 'churn'];
+const ALONE = ['audit', 'threads', 'micro', 'path', 'update', 'scale', 'sizing', 'traffic', 'soak', 'churn'];
 /** What all are put in ratio to. */
 const YARDSTICK = 'kernel';
 
@@ -40,41 +41,58 @@ function formatHead(file: BenchFile): string {
   ].join('\n');
 }
 
+/** By condition the tunnels that do not encrypt, then those that do. */
 function formatE2e(file: BenchFile): string[] {
   const list = cells(file.samples, 'e2e');
   const find = indexCells(list);
-  const figures = (Object.keys(FIGURES) as FigureId[]).filter(id => list.some(cell => cell.figure === id));
-  const contenders = distinct(list, cell => cell.contender);
   return distinct(list, cell => cell.condition).flatMap(condition => {
-    const blocks: string[] = [];
-    for (let first = 0; first < contenders.length; first += ABREAST) {
-      const abreast = contenders.slice(first, first + ABREAST);
-      const titles = abreast
-        .map(id =>
-          labelOf(file, id)
-            .slice(0, COLUMN - 1)
-            .padStart(COLUMN),
-        )
-        .join('');
-      const lines = [
-        `underlay ${condition}`.padEnd(LABEL) + titles,
-        '-'.repeat(LABEL + abreast.length * COLUMN),
-      ];
-      for (const figure of figures) {
-        const yardstick = find(YARDSTICK, condition, figure)?.median;
-        const row = abreast.map(id => {
-          const median = find(id, condition, figure)?.median;
-          if (median === undefined) return '-'.padStart(COLUMN);
-          const ratio = yardstick && id !== YARDSTICK ? ` (${showRatio(median / yardstick)})` : '       ';
-          return `${show(figure, median)}${ratio}`.padStart(COLUMN);
-        });
-        const { title, unit } = FIGURES[figure];
-        lines.push(`${title}, ${unit}`.padEnd(LABEL).slice(0, LABEL) + row.join(''));
-      }
-      blocks.push(lines.join('\n'));
-    }
-    return blocks;
+    const yardstick = (figure: FigureId) => find(YARDSTICK, condition, figure)?.median;
+    const own = list.filter(cell => cell.condition === condition);
+    const [open, sealed] = apart(file, own);
+    const blocks = [
+      ...blocksOf(open, file, `underlay ${condition}`, yardstick),
+      ...blocksOf(sealed, file, `underlay ${condition}, sealed`, () => undefined),
+    ];
+    return [flatteryOf(condition) === '' ? '' : `${condition} ${flatteryOf(condition)}`, ...blocks];
   });
+}
+
+/** Contenders side by side, as many as fit, with the figures that any of them has. @param yardstick what a ratio is to */
+function blocksOf(
+  list: readonly Cell[],
+  file: BenchFile,
+  title: string,
+  yardstick: (figure: FigureId) => number | undefined,
+): string[] {
+  const contenders = distinct(list, cell => cell.contender);
+  const blocks: string[] = [];
+  for (let first = 0; first < contenders.length; first += ABREAST) {
+    const abreast = contenders.slice(first, first + ABREAST);
+    const shown = list.filter(({ contender }) => abreast.includes(contender));
+    const titles = abreast
+      .map(id =>
+        labelOf(file, id)
+          .slice(0, COLUMN - 1)
+          .padStart(COLUMN),
+      )
+      .join('');
+    const lines = [title.padEnd(LABEL) + titles, '-'.repeat(LABEL + abreast.length * COLUMN)];
+    for (const figure of (Object.keys(FIGURES) as FigureId[]).filter(id =>
+      shown.some(cell => cell.figure === id),
+    )) {
+      const base = yardstick(figure);
+      const row = abreast.map(id => {
+        const median = shown.find(cell => cell.contender === id && cell.figure === figure)?.median;
+        if (median === undefined) return '-'.padStart(COLUMN);
+        const ratio = base && id !== YARDSTICK ? ` (${showRatio(median / base)})` : '       ';
+        return `${show(figure, median)}${ratio}`.padStart(COLUMN);
+      });
+      const { title: name, unit } = FIGURES[figure];
+      lines.push(`${name}, ${unit}`.padEnd(LABEL).slice(0, LABEL) + row.join(''));
+    }
+    blocks.push(lines.join('\n'));
+  }
+  return blocks;
 }
 
 /** Suites without conditions: one line per row, columns as wide as needed. */
@@ -129,18 +147,19 @@ function formatGoals(file: BenchFile): string {
   if (judged.length === 0) return '';
   const missed = judged.filter(({ met }) => !met);
   const rows = missed.map(goal => {
-    const { title, condition, beside, direction, bound, value, figure } = goal;
+    const { title, condition, beside, direction, must, value, figure } = goal;
     const sign = direction === 'at least' ? '>=' : '<=';
     const reached = figure ? show(figure, value) : showRatio(value);
     return [
       title.slice(0, 29),
       condition.slice(0, 14),
       labelOf(file, beside).slice(0, 20),
-      `${sign} ${bound}`,
+      `${sign} ${must}`,
       reached,
     ];
   });
-  const count = `goals: ${judged.length - missed.length} of ${judged.length} met`;
+  const beyond = judged.filter(goal => goal.beyond).length;
+  const count = `goals: ${judged.length - missed.length} of ${judged.length} met; moonshots reached: ${beyond}`;
   return missed.length === 0
     ? count
     : `${count}\n\n${columns([['missed', 'where', 'over', 'goal', ''], ...rows], 3)}`;

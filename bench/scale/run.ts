@@ -1,4 +1,5 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError } from '../../src/base/errors.ts';
 import { buildLab } from '../../src/lab/topology.ts';
 import { until } from '../../src/lab/until.ts';
@@ -11,6 +12,8 @@ import { measureTakeover } from './takeover.ts';
 /** Of one node, with itself not counted. */
 const PEERS = [1, 1000];
 const RELOAD_MS = 30_000;
+/** After a reload, until late work is done and busy polling has ended. */
+const SETTLE_MS = 2000;
 /** Moves from flannel's device. */
 const TAKEOVERS = 3;
 /** Nodes of the Kubernetes store that come and go while an agent runs. */
@@ -22,16 +25,20 @@ export const QUICK_BURSTS: readonly Burst[] = [{ nodes: 300, seconds: 1, dual: f
 
 const burstSeconds = ({ seconds, restS }: Burst): number => 10 + 2 * seconds + 3 * restS;
 
-/** Estimate, s. */
-export const scaleSeconds = (bursts: readonly Burst[]): number =>
-  10 + TAKEOVERS * 3 + bursts.reduce((sum, burst) => sum + burstSeconds(burst), 0);
+/** Estimate, s. @param idle how long a node with nothing to do is watched, s */
+export const scaleSeconds = (bursts: readonly Burst[], idle: number): number =>
+  10 +
+  PEERS.length * (SETTLE_MS / 1000 + idle) +
+  TAKEOVERS * 3 +
+  bursts.reduce((sum, burst) => sum + burstSeconds(burst), 0);
 
 /** The cost of many peers: an agent with an API server that creates them, and `ripstop run`, which reads them at SIGHUP. */
 export async function runScale(
   progress: Progress,
   bursts: readonly Burst[],
+  idle: number,
 ): Promise<{ samples: Sample[]; missing: Missing[] }> {
-  const peers = await runReload(progress);
+  const peers = await runReload(progress, idle);
   const takeovers = await runTakeovers(progress);
   const measured = await runBursts(progress, bursts);
   return {
@@ -73,8 +80,11 @@ async function runBursts(
   return { samples, missing };
 }
 
-async function runReload(progress: Progress): Promise<{ samples: Sample[]; missing: Missing[] }> {
-  progress.step('scale: a thousand peers', 6);
+async function runReload(
+  progress: Progress,
+  idle: number,
+): Promise<{ samples: Sample[]; missing: Missing[] }> {
+  progress.step('scale: a thousand peers', 6 + PEERS.length * (SETTLE_MS / 1000 + idle));
   const samples: Sample[] = [];
   const take = (peers: number, figure: FigureId, value: number) => {
     const condition = `${peers} peer${peers === 1 ? '' : 's'}`;
@@ -82,11 +92,13 @@ async function runReload(progress: Progress): Promise<{ samples: Sample[]; missi
   };
   const lab = buildLab();
   try {
-    const { processes, stop } = await deployRipstop(lab, { underlay: 4 }, AS_AGENTS_DO);
+    const { processes, stop } = await deployRipstop(lab, { underlay: 4 }, { ...AS_AGENTS_DO, probes: true });
     try {
       for (const peers of PEERS) {
         const reloadMs = await reload(processes[0]!, peers);
         take(peers, 'reloadMs', reloadMs);
+        await sleep(SETTLE_MS);
+        take(peers, 'idlePercent', await idlePercent(processes[0]!.pid, idle));
         take(peers, 'residentMb', residentMb(processes[0]!.pid));
       }
     } finally {
@@ -128,6 +140,19 @@ async function reload({ pid, config, log }: RipstopProcess, count: number): Prom
   );
   if (/keeping the current/.test(said())) throw new Error(`the peers were refused: ${said()}`);
   return performance.now() - began;
+}
+
+/** Share of a core that a process takes, all its threads together, %. Nanoseconds of the scheduler: ticks would be too coarse. */
+async function idlePercent(pid: number, seconds: number): Promise<number> {
+  const runNs = () =>
+    readdirSync(`/proc/${pid}/task`).reduce(
+      (sum, thread) =>
+        sum + Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]),
+      0,
+    );
+  const [before, began] = [runNs(), performance.now()];
+  await sleep(seconds * 1000);
+  return ((runNs() - before) / 1e6 / (performance.now() - began)) * 100;
 }
 
 const residentMb = (pid: number) =>

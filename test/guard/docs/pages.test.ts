@@ -2,7 +2,8 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import { join } from 'node:path';
 import { Command } from 'commander';
 import t from 'tap';
-import { captionOf, plotOf } from '../../../bench/report/readme.ts';
+import { withFigures, withFormer } from '../../../bench/publish.ts';
+import { plotOf } from '../../../bench/report/readme.ts';
 import { FLAGS } from '../../../src/agent/config/flag-table.ts';
 import { VERDICTS } from '../../../src/dataplane/descriptor/verdicts.ts';
 import { deadLinks, deadPaths, missingCommands, missingScripts, otherMeanings } from '../checks/pages.ts';
@@ -109,19 +110,18 @@ t.test('commands of a page exist: npm scripts, commands of Ripstop and their opt
   t.same(missingCommands(page('`ripstop cni install --force`'), program), []);
 });
 
-t.test('README, plot: the figures of the last full run', async t => {
+t.test('README and results: the figures of the last full run, the former reports', async t => {
   const report = read('bench/results/benchmarks.md').text;
-  const plot = join(ROOT, 'docs/images/figures.svg');
-  const { text } = read('README.md');
-  const [begin, end] = ['<!-- figures: begin -->\n', '<!-- figures: end -->'];
-  const wanted = `${text.split(begin)[0]}${begin}${captionOf(report)}\n${end}${text.split(end)[1]}`;
-  if (process.env.UPDATE_DOCS === '1') {
-    writeFileSync(plot, plotOf(report));
-    writeFileSync(join(ROOT, 'README.md'), wanted);
-  }
-  const update = 'UPDATE_DOCS=1 node dist/test/guard/docs/pages.test.js writes it';
-  t.equal(readFileSync(plot, 'utf8'), plotOf(report), update);
-  t.equal(read('README.md').text, wanted, update);
+  const names = readdirSync(join(ROOT, 'bench/results'));
+  const wanted = {
+    'docs/images/figures.svg': plotOf(report),
+    'README.md': withFigures(read('README.md').text, report),
+    'bench/results/README.md': withFormer(read('bench/results/README.md').text, names),
+  };
+  if (process.env.UPDATE_DOCS === '1')
+    for (const [path, text] of Object.entries(wanted)) writeFileSync(join(ROOT, path), text);
+  for (const [path, text] of Object.entries(wanted))
+    t.equal(read(path).text, text, 'UPDATE_DOCS=1 node dist/test/guard/docs/pages.test.js writes it');
 });
 
 t.test('README: two screens', async t => {
