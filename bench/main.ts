@@ -11,7 +11,9 @@ import { boundSeconds, e2eSeconds, fitted, runE2e } from './e2e/run.ts';
 import { microSeconds, pathSeconds, runMicro, runPath } from './in-process.ts';
 import { busySeconds } from './lab/cpu.ts';
 import { CONGESTION_CONTROL } from './lab/measure.ts';
-import { machine, measureCharges, versions } from './lab/versions.ts';
+
+import { type Charges, machine, measureCharges, versions } from './lab/versions.ts';
+
 import { type BenchOptions, readOptions } from './options.ts';
 import { publish } from './publish.ts';
 import { formatComparison } from './report/compare.ts';
@@ -40,12 +42,12 @@ async function measure(given: BenchOptions): Promise<BenchFile> {
   if (takesLab) requirePrograms();
   removeStale();
   const length = quick
-    ? { micro: 0.3, pathRounds: 1, path: 0.5, cni: 5, bursts: QUICK_BURSTS, idle: 2 }
-    : { micro: 1, pathRounds: 5, path: 2, cni: 100, bursts: BURSTS, idle: 20 };
+    ? { micro: 0.3, pathRounds: 1, path: 0.5, cni: 5, bursts: QUICK_BURSTS, idle: 2, takeovers: 1 }
+    : { micro: 1, pathRounds: 5, path: 2, cni: 100, bursts: BURSTS, idle: 20, takeovers: 3 };
   const estimate =
     (wants('micro') ? microSeconds(length.micro) : 0) +
     (wants('path') ? pathSeconds(length.pathRounds, length.path) : 0) +
-    (wants('scale') ? scaleSeconds(length.bursts, length.idle) : 0) +
+    (wants('scale') ? scaleSeconds(length) : 0) +
     (wants('sizing') ? sizingSeconds(quick) : 0) +
     (wants('traffic') ? trafficSeconds(quick) : 0) +
     (wants('cni') ? cniSeconds(length.cni) : 0) +
@@ -62,7 +64,7 @@ async function measure(given: BenchOptions): Promise<BenchFile> {
   const busyBefore = await busyShare();
   if (busyBefore > BUSY)
     tell(`bench: ${Math.round(busyBefore * 100)} % of the cores are busy already: figures will be off`);
-  const charges = measureCharges();
+  const charges = chargesOfMachine();
   const began = new Date();
   const progress = new Progress(estimate);
   const samples: Sample[] = [];
@@ -73,7 +75,7 @@ async function measure(given: BenchOptions): Promise<BenchFile> {
   };
   if (wants('micro')) samples.push(...(await runMicro(length.micro, progress)));
   if (wants('path')) samples.push(...(await runPath(length.pathRounds, length.path, progress)));
-  if (wants('scale')) add(await runScale(progress, length.bursts, length.idle));
+  if (wants('scale')) add(await runScale(progress, length));
   if (wants('sizing')) add(await runSizing(quick, progress));
   if (wants('traffic')) add(await runTraffic(quick, progress));
   const cni = wants('cni') ? await runCni(length.cni, progress) : undefined;
@@ -86,7 +88,7 @@ async function measure(given: BenchOptions): Promise<BenchFile> {
     began: began.toISOString(),
     seconds: (Date.now() - began.getTime()) / 1000,
     versions: versions(),
-    machine: { ...machine(), charges },
+    machine: { ...machine(), ...(charges && { charges }) },
     inner: options.inner,
     underlay: options.underlay,
     congestion: CONGESTION_CONTROL,
@@ -100,6 +102,16 @@ async function measure(given: BenchOptions): Promise<BenchFile> {
     samples,
     missing,
   };
+}
+
+/** Undefined where the machine is too busy to measure them: the figures are worth more than the words about them. */
+function chargesOfMachine(): Charges | undefined {
+  try {
+    return measureCharges();
+  } catch (error) {
+    tell(`bench: the costs of this machine are not measured: ${describeError(error)}`);
+    return undefined;
+  }
 }
 
 /** Contenders that cannot run here, and why. */

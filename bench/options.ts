@@ -194,7 +194,7 @@ export function readOptions(argv: readonly string[]): BenchOptions {
     .option('--seconds <n>', 'length of the longest measurement', count)
     .option(
       '--minutes <n>',
-      'bound of e2e: measurements of one second if longer ones do not fit, then fewer rounds (default: half as much again as it says at the start)',
+      'bound of e2e: measurements of one second if longer ones do not fit, then fewer rounds (default: twice its estimate and ten minutes)',
       count,
     )
     .option('--soak <seconds>', 'length of each part of the soak (default: an hour; --quick: 6)', soakLength)

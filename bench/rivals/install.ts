@@ -1,8 +1,8 @@
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describeError, RipstopError } from '../../src/base/errors.ts';
-import { BUILT, VERSIONS } from '../contenders/tunnels/built.ts';
 import { attempt } from '../../src/lab/command.ts';
+import { BUILT, VERSIONS } from '../contenders/tunnels/built.ts';
 
 /** A rival that Go builds from its newest module. */
 export interface Rival {

@@ -1,7 +1,7 @@
 /* `npm run bench:rivals`: builds the rivals of the bench that Go can build. See docs/guides/benchmark/benchmarking.md. */
 import { describeError } from '../../src/base/errors.ts';
-import { BUILT } from '../contenders/tunnels/built.ts';
 import { findProgram } from '../../src/lab/programs.ts';
+import { BUILT } from '../contenders/tunnels/built.ts';
 import { installRivals } from './install.ts';
 
 const tell = (line: string) => process.stderr.write(`bench:rivals: ${line}\n`);

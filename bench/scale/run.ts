@@ -14,8 +14,6 @@ const PEERS = [1, 1000];
 const RELOAD_MS = 30_000;
 /** After a reload, until late work is done and busy polling has ended. */
 const SETTLE_MS = 2000;
-/** Moves from flannel's device. */
-const TAKEOVERS = 3;
 /** Nodes of the Kubernetes store that come and go while an agent runs. */
 export const BURSTS: readonly Burst[] = [
   { nodes: 2000, seconds: 5, dual: false, restS: 12 },
@@ -25,21 +23,28 @@ export const QUICK_BURSTS: readonly Burst[] = [{ nodes: 300, seconds: 1, dual: f
 
 const burstSeconds = ({ seconds, restS }: Burst): number => 10 + 2 * seconds + 3 * restS;
 
-/** Estimate, s. @param idle how long a node with nothing to do is watched, s */
-export const scaleSeconds = (bursts: readonly Burst[], idle: number): number =>
+export interface ScaleLength {
+  bursts: readonly Burst[];
+  /** How long a node with nothing to do is watched, s. */
+  idle: number;
+  /** Moves from flannel's device. */
+  takeovers: number;
+}
+
+/** Estimate, s. */
+export const scaleSeconds = ({ bursts, idle, takeovers }: ScaleLength): number =>
   10 +
   PEERS.length * (SETTLE_MS / 1000 + idle) +
-  TAKEOVERS * 3 +
+  takeovers * 3 +
   bursts.reduce((sum, burst) => sum + burstSeconds(burst), 0);
 
 /** The cost of many peers: an agent with an API server that creates them, and `ripstop run`, which reads them at SIGHUP. */
 export async function runScale(
   progress: Progress,
-  bursts: readonly Burst[],
-  idle: number,
+  { bursts, idle, takeovers: moves }: ScaleLength,
 ): Promise<{ samples: Sample[]; missing: Missing[] }> {
   const peers = await runReload(progress, idle);
-  const takeovers = await runTakeovers(progress);
+  const takeovers = await runTakeovers(progress, moves);
   const measured = await runBursts(progress, bursts);
   return {
     samples: [...peers.samples, ...takeovers.samples, ...measured.samples],
@@ -48,11 +53,14 @@ export async function runScale(
 }
 
 /** A node that moves from flannel. */
-async function runTakeovers(progress: Progress): Promise<{ samples: Sample[]; missing: Missing[] }> {
-  progress.step('scale: a move from flannel', TAKEOVERS * 3);
+async function runTakeovers(
+  progress: Progress,
+  moves: number,
+): Promise<{ samples: Sample[]; missing: Missing[] }> {
+  progress.step('scale: a move from flannel', moves * 3);
   const place = { suite: 'scale', contender: 'a move', condition: "from flannel's device" };
   try {
-    const lost = await measureTakeover(TAKEOVERS);
+    const lost = await measureTakeover(moves);
     const samples = lost.map((value, round) => ({ ...place, figure: 'takeoverLost', round, value }));
     return { samples, missing: [] };
   } catch (error) {

@@ -25,11 +25,13 @@ async function bench(...args: string[]): Promise<{ file: BenchFile; output: stri
 const namespacesOf = (pid: number) => readdirSync('/run/netns').filter(name => name.startsWith(`rs-${pid}-`));
 
 t.test('e2e: every contender, measure and round gives its samples', { skip }, async t => {
-  const choice = '--contenders kernel,vxlan --measures tcp1,tcp1node,udp64x8,rr --conditions wire --inner 6';
+  const choice =
+    '--contenders kernel,vxlan --measures tcp1,tcpboth,udp64x8,rr,rrload --conditions wire --inner 6';
   const { file, output, pid } = await bench('e2e', ...choice.split(' '), '--rounds', '2', '--seconds', '1');
   t.match(file, { format: 'ripstop-bench/1', inner: 6, underlay: 4, congestion: 'cubic', missing: [] });
   for (const contender of ['kernel', 'vxlan']) {
-    for (const figure of ['tcp1', 'tcp1node', 'cpu', 'udp64x8', 'udp64x8loss', 'rr50', 'rr99', 'rr999']) {
+    const tcp = ['tcp1', 'tcpboth', 'cpu', 'cpuUser', 'cpuSystem'];
+    for (const figure of [...tcp, 'udp64x8', 'udp64x8loss', 'rr50', 'rr99', 'rr999', 'load50', 'load99']) {
       const values = file.samples.filter(s => s.contender === contender && s.figure === figure);
       t.equal(values.length, 2, `${contender}, ${figure}: a sample a round`);
       t.ok(
@@ -43,6 +45,14 @@ t.test('e2e: every contender, measure and round gives its samples', { skip }, as
   t.same([...new Set(audited.map(s => s.contender))], ['vxlan'], 'UDP of Ripstop has an account');
   t.equal(audited.length, 2 * 6, 'of all figures, each round');
   for (const { value } of audited.filter(s => s.figure === 'auditResidue')) t.equal(value, 0, 'no residue');
+  const threads = file.samples.filter(s => s.suite === 'threads' && s.figure === 'threadSystem');
+  t.same(new Set(threads.map(s => s.contender)), new Set(['vxlan']), 'the kernel has no threads of its own');
+  for (const name of ['wire, node 1 egress-', 'wire, node 2 ingress-'])
+    t.ok(
+      threads.some(s => s.condition.startsWith(name) && s.value > 0),
+      name,
+    );
+  t.match(output, /wire flatters Ripstop: /);
   t.match(output, /underlay wire +kernel VXLAN +Ripstop vxlan/);
   t.same(namespacesOf(pid), [], 'nothing is left');
 });
@@ -105,6 +115,7 @@ t.test('scale and soak: memory by peers, no collection while traffic flows', { s
   t.ok(one! > 0 && thousand! > one!, `${one} MB, ${thousand} MB`);
   for (const figure of ['createdS', 'createdCpuS', 'oneMs', 'deletedS', 'peakMb', 'afterMb'])
     t.ok(value('scale', '300 nodes in 1 s', figure) > 0, figure);
+  for (const peers of ['1 peer', '1000 peers']) t.ok(value('scale', peers, 'idlePercent') > 0, peers);
   t.ok(value('scale', "from flannel's device", 'takeoverLost') >= 0, 'a move from flannel');
   t.equal(value('soak', '2 s', 'collections'), 0);
   t.match(output, /soak +GCs\n-+\nRipstop vxlan, 2 s +0\n/);

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { builtVersion, findRival } from '../../../bench/contenders/tunnels/built.ts';
-import { attempt } from '../../../src/lab/command.ts';
-import { launch } from '../../../src/lab/proc.ts';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import { installRivals } from '../../../bench/rivals/install.ts';
+import { attempt } from '../../../src/lab/command.ts';
+import { launch } from '../../../src/lab/proc.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'rs-rivals-'));
 t.teardown(() => rmSync(folder, { recursive: true }));
