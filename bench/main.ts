@@ -11,9 +11,7 @@ import { boundSeconds, e2eSeconds, fitted, runE2e } from './e2e/run.ts';
 import { microSeconds, pathSeconds, runMicro, runPath } from './in-process.ts';
 import { busySeconds } from './lab/cpu.ts';
 import { CONGESTION_CONTROL } from './lab/measure.ts';
-
 import { type Charges, machine, measureCharges, versions } from './lab/versions.ts';
-
 import { type BenchOptions, readOptions } from './options.ts';
 import { publish } from './publish.ts';
 import { formatComparison } from './report/compare.ts';
