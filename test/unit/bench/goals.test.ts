@@ -58,6 +58,8 @@ t.test('where a system call is dear, some goals have other bounds', async t => {
     'a file without charges has cheap calls',
   );
   t.match(judgeGoals(charging(run, 290)), [{ must: 1.3, met: false }]);
+  const busy = { ...charging(run, 950), busyBefore: 0.5 };
+  t.match(judgeGoals(busy), [{ must: 1.3 }], 'the costs of a busy machine say nothing');
   const dear = judgeGoals(charging(run, 950));
   t.match(dear, [{ must: 0.85, moonshot: 1, met: true, beyond: false }]);
   t.equal(verdictOf(run, dear[0]!), '0.90 (≥ 0.85; moonshot ≥ 1) met');
