@@ -1,8 +1,8 @@
-import { audit } from './audit.ts';
 import { capture } from './capture.ts';
 import type { Contender } from './contender.ts';
 import { kernelVxlan } from './kernel-vxlan.ts';
 import { noOverlay } from './no-overlay.ts';
+import { polled } from './polled.ts';
 import { AS_AGENTS_DO, ripstop } from './ripstop.ts';
 import { fastd } from './tunnels/fastd.ts';
 import { naiveNode } from './tunnels/naive-node.ts';
@@ -37,7 +37,13 @@ export const CONTENDERS: Readonly<Record<string, Contender>> = {
   'no-remoteChecksum': ripstop({ mode: 'vxlan', label: 'no remoteChecksum' }),
   'no-audit': ripstop({ ...AS_AGENTS_DO, label: 'no audit', audit: false }),
   capture,
-  audit,
+  /** One audit follows the other, and the drops are read every second. */
+  audit: polled('vxlan, audited', [
+    { words: ['drops', '--audit', '--duration', '30'], pauseMs: 0 },
+    { words: ['drops'], pauseMs: 1000 },
+  ]),
+  /** The stages of the workers are timed all the time. */
+  timed: polled('vxlan, stages timed', [{ words: ['runtime', '--seconds', '60'], pauseMs: 0 }]),
   'no-recorder': ripstop({ ...AS_AGENTS_DO, label: 'no recorder', configuration: { recorder: 'off' } }),
   recorder: ripstop({ ...AS_AGENTS_DO, label: 'vxlan, headers recorded', configuration: HEADERS }),
   'one-call': oneCall,

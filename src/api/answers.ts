@@ -19,6 +19,7 @@ import { audit } from '../diagnose/audit/balance.ts';
 import { diagnosis } from '../diagnose/doctor/finding.ts';
 import { dropsAnswer } from '../diagnose/drops.ts';
 import { nodeRecord } from '../diagnose/report/node-shape.ts';
+import { runtime } from '../diagnose/runtime.ts';
 import { recorderAnswer, recorderField } from './recorder/state.ts';
 
 /*
@@ -242,6 +243,7 @@ export const ANSWERS = {
   '/leases': listOf(lease),
   '/drops': dropsAnswer,
   '/audit': audit,
+  '/runtime': runtime,
   /** What the next comparison with the kernel would change, one line per step. */
   '/pending': listOf(string),
   '/recorder': recorderAnswer,

@@ -54,6 +54,7 @@ export async function serveApi(
     '/leases': () => leasesOf(agent),
     '/drops': () => ({ drops: dropsOf(agent), stack: stack.changes() }),
     '/audit': async query => (await import('../diagnose/audit/audit.ts')).auditOf(agent, secondsOf(query)),
+    '/runtime': async query => (await import('../diagnose/runtime.ts')).runtimeOf(agent, secondsOf(query)),
     '/pending': () => pendingChanges(agent),
     '/recorder': () => recorderOf(agent),
     '/captures': () => targetsOf(debugApiOf(agent).captures),
@@ -121,15 +122,15 @@ async function isAnswered(path: string): Promise<boolean> {
   });
 }
 
-/** Longest window of an audit: the caller waits for the answer. */
-const AUDIT_SECONDS_MAX = 60;
+/** Longest window of an audit or of timing: the caller waits for the answer. */
+const WINDOW_SECONDS_MAX = 60;
 
 /** @throws RipstopError ECONFIG */
 function secondsOf(query: URLSearchParams): number {
   const seconds = Number(query.get('seconds') ?? Number.NaN);
-  if (Number.isInteger(seconds) && seconds >= 1 && seconds <= AUDIT_SECONDS_MAX) return seconds;
+  if (Number.isInteger(seconds) && seconds >= 1 && seconds <= WINDOW_SECONDS_MAX) return seconds;
   throw new RipstopError(
     'ECONFIG',
-    `seconds "${query.get('seconds') ?? ''}" is not a whole number from 1 to ${AUDIT_SECONDS_MAX}`,
+    `seconds "${query.get('seconds') ?? ''}" is not a whole number from 1 to ${WINDOW_SECONDS_MAX}`,
   );
 }

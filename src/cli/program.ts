@@ -19,6 +19,7 @@ import { addPlan } from './commands/show/plan.ts';
 import { addQueries } from './commands/show/query.ts';
 import { addUi } from './commands/show/ui.ts';
 import { addVersion } from './commands/show/version.ts';
+import { addRuntime } from './commands/timing/runtime.ts';
 import { addInstance } from './options.ts';
 
 /*
@@ -36,6 +37,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   addTrace,
   addFlows,
   addTop,
+  addRuntime,
   addCapture,
   addRecorder,
   addReplay,

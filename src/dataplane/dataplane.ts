@@ -24,7 +24,7 @@ import { ProofPort } from './proof-port.ts';
 import { type PlaneRecord, planeRecord } from './replay/plane-copy.ts';
 import { PathMtus } from './slow-path/path-mtu.ts';
 import { type CounterSnapshot, snapshot, verdictsOf } from './snapshot.ts';
-import { type WorkerPlan, WorkerSupervisor } from './supervisor.ts';
+import { type WorkerPlan, type WorkerStages, WorkerSupervisor } from './supervisor.ts';
 import type { TableCapacity } from './tables/capacity.ts';
 import { TablesWriter } from './tables/writer.ts';
 import { TapRegistry } from './tap/registry.ts';
@@ -122,7 +122,7 @@ export class DataPlane {
     this.#options = options;
     this.#descriptors = open;
     this.segmentMtu = options.mtu;
-    const { netns, queues, log, port } = options;
+    const { netns, queues, log, port, deviceName: device } = options;
     this.#sendOnly = openSenders(options);
     open.push(...this.#sendOnly);
     const icmp = { 4: openRaw(netns, 4, log), 6: openRaw(netns, 6, log) };
@@ -151,9 +151,7 @@ export class DataPlane {
       }
     this.#supervisor = new WorkerSupervisor(
       {
-        log,
-        device: options.deviceName,
-        memory: this.#memory,
+        ...{ log, device, memory: this.#memory },
         onReport: (worker, report) => this.#onReport(worker, report),
         onExit: worker => this.#writer.removeReader(worker),
       },
@@ -262,11 +260,8 @@ export class DataPlane {
 
   #grow(capacity: TableCapacity): void {
     this.#memory.grow(capacity, memory => this.#supervisor.post(memory));
-    const { log } = this.#options;
-    log.info(
-      { device: this.#options.deviceName, peers: capacity.peers },
-      'the forwarding tables are enlarged',
-    );
+    const { log, deviceName: device } = this.#options;
+    log.info({ device, peers: capacity.peers }, 'the forwarding tables are enlarged');
     if (!this.#hasMoved()) this.#publishLater();
   }
 
@@ -331,6 +326,11 @@ export class DataPlane {
     return { egress: this.#supervisor.lag('egress'), ingress: this.#supervisor.lag('ingress') };
   }
 
+  /** Times the stages of all workers for some time. */
+  async measureStages(milliseconds: number): Promise<WorkerStages[]> {
+    return this.#supervisor.measureStages(milliseconds);
+  }
+
   /** What the kernel counts at the device and at the sockets of the underlay. */
   kernelCounts(): KernelCounts {
     const counters = this.#kernelCounters;
@@ -364,9 +364,8 @@ export class DataPlane {
       const { offloads } = this.#device;
       const lost = report.offloads.filter(name => offloads[name] === 'on');
       log.warn({ worker, offloads: lost }, 'disabling offload after repeated kernel errors');
-      const states = lost.map(name => [name, 'refused by the kernel at run time']);
-      const left = Object.freeze({ ...offloads, ...Object.fromEntries(states) });
-      this.#opened = { ...this.#device, offloads: left };
+      const states = Object.fromEntries(lost.map(name => [name, 'refused by the kernel at run time']));
+      this.#opened = { ...this.#device, offloads: Object.freeze({ ...offloads, ...states }) };
       return;
     }
     this.#checks.onRefusal(report.slot, report.bytes);

@@ -3,12 +3,19 @@ import type { Log } from '../base/log.ts';
 import { native } from '../native/load.ts';
 import type { GrowingMemory, WorkerMemory } from './growth.ts';
 import { HeartbeatMonitor, type Lag, maxLag } from './heartbeat.ts';
+import { StageTiming, type StageTotals } from './timing/stage-timing.ts';
 import type { WorkerIo, WorkerReport, WorkerTask } from './worker.ts';
 
-/** A task as the data plane describes it; the supervisor adds memory and heartbeat, `run` the descriptors. */
-export type WorkerPlan = Omit<WorkerTask, 'index' | 'memory' | 'heartbeat' | keyof WorkerIo>;
+/** A task as the data plane describes it; the supervisor adds memory, heartbeat and stages, `run` the descriptors. */
+export type WorkerPlan = Omit<WorkerTask, 'index' | 'memory' | 'heartbeat' | 'stages' | keyof WorkerIo>;
 
 type Direction = WorkerTask['direction'];
+
+/** What a worker did in an interval. */
+export interface WorkerStages extends StageTotals {
+  readonly worker: number;
+  readonly direction: Direction;
+}
 
 interface SupervisorOptions {
   readonly log: Log;
@@ -40,15 +47,17 @@ export class WorkerSupervisor {
   readonly #options: SupervisorOptions;
   readonly #workers: Supervised[] = [];
   readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #stages: StageTiming;
   #restarts = 0;
   #isStopping = false;
 
   /** @param plans one per worker; the index of a worker is its place */
   constructor(options: SupervisorOptions, plans: readonly WorkerPlan[]) {
     this.#options = options;
+    this.#stages = new StageTiming(plans.length);
     for (const [index, plan] of plans.entries()) {
       const heartbeat = new HeartbeatMonitor();
-      const task = { ...plan, index, heartbeat: heartbeat.memory };
+      const task = { ...plan, index, heartbeat: heartbeat.memory, stages: this.#stages.memory };
       this.#workers.push({ task, io: undefined, heartbeat, thread: undefined, isRunning: false });
     }
   }
@@ -79,6 +88,16 @@ export class WorkerSupervisor {
   /** Indices of the workers of a direction. */
   workersOf(direction: Direction): number[] {
     return this.#of(direction).map(({ task }) => task.index);
+  }
+
+  /** Times the stages of all workers. */
+  async measureStages(milliseconds: number): Promise<WorkerStages[]> {
+    const totals = await this.#stages.measure(milliseconds, worker => this.wake(worker));
+    return totals.map((measured, worker) => ({ worker, direction: this.#directionOf(worker), ...measured }));
+  }
+
+  #directionOf(worker: number): Direction {
+    return this.#workers[worker]?.task.direction ?? 'egress';
   }
 
   /** Response time of the slowest worker of a direction. */

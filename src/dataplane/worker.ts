@@ -39,6 +39,7 @@ import { openReader } from './tables/tables.ts';
 import type { WorkerTaps } from './tap/registry.ts';
 import { noteDecided, noteRead, openTaps, recordLostFrames, tapBatch } from './tap/tap.ts';
 import { nameThread } from './thread-name.ts';
+import { timedEgress, timedIngress } from './timing/stage-clock.ts';
 
 /** Descriptors of a worker, and what the kernel granted for them. They exist while the device is open. */
 export interface WorkerIo {
@@ -76,6 +77,8 @@ export interface WorkerTask extends WorkerIo {
   readonly proofs: SharedArrayBuffer | undefined;
   /** Heartbeat of this worker (`heartbeat.ts`). */
   readonly heartbeat: SharedArrayBuffer;
+  /** Memory of stage timing (`timing/stages.ts`), of all workers. */
+  readonly stages: SharedArrayBuffer;
 }
 
 /** What a worker reports to the control thread. */
@@ -164,7 +167,7 @@ function egressLoop(task: WorkerTask, counters: Float64Array): Loop {
   const tap = openTap(task, batch, port.sources);
   const egress: Egress = { device, port, batch, reader, config: task.egress, counters, tap, slowPath };
   return {
-    forward: timeoutMs => forwardEgressBatch(egress, timeoutMs),
+    forward: timedEgress(egress, forwardEgressBatch, stats, { memory: task.stages, index: task.index }),
     useMemory: (tables, block) => {
       egress.reader = openReader(tables, task.index);
       egress.counters = block;
@@ -193,7 +196,7 @@ function ingressLoop(task: WorkerTask, counters: Float64Array): Loop {
   const proofs = task.proofs && openProducer(task.proofs);
   const ingress: Ingress = { device, port, batch, reader, config: task.ingress, counters, tap, proofs };
   return {
-    forward: timeoutMs => forwardIngressBatch(ingress, timeoutMs),
+    forward: timedIngress(ingress, forwardIngressBatch, stats, { memory: task.stages, index: task.index }),
     useMemory: (tables, block) => {
       ingress.reader = openReader(tables, task.index);
       ingress.counters = block;

@@ -31,6 +31,7 @@ namespace ripstop {
   X(echoOpen, EchoOpen)             \
   X(echoReceive, EchoReceive)       \
   X(waitReadable, WaitReadableCall) \
+  X(waitTime, WaitTime)             \
   X(eventOpen, EventOpen)           \
   X(eventSignal, EventSignal)       \
   X(eventClear, EventClear)         \

@@ -113,6 +113,11 @@ export interface Native {
   // wait.cc ------------------------------------------------------------------------------------------------
   /** Waits for `fd`, or for the eventfd `control`: 1 when `fd` is readable, 0 when not, or -errno. */
   waitReadable(fd: number, control: number, timeoutMs: number): number;
+  /**
+   * Switches on (1) and off (0) that the waits of the calling thread are timed. Returns the nanoseconds that it has waited since
+   * the last call, at most 2^31 - 1; 0 while it was off.
+   */
+  waitTime(isOn: number): number;
   /** eventfd that ends a wait. Throws. */
   eventOpen(): number;
   eventSignal(fd: number): number;

@@ -16,6 +16,13 @@ namespace {
 // How long a thread spins at first.
 constexpr int64_t kFirst = 10000;
 
+// What this thread has waited, in nanoseconds, while the timer was on.
+struct WaitTimer {
+  bool is_on = false;
+  int64_t nanoseconds = 0;
+};
+thread_local WaitTimer wait_timer;
+
 int64_t Now() {
   timespec time;
   clock_gettime(CLOCK_MONOTONIC, &time);
@@ -44,7 +51,9 @@ int AdaptivePoller::Wait(int fd, int control, int timeout_ms) {
 
 int WaitReadable(int fd, int control, int timeout_ms) {
   pollfd waited[2] = {{fd, POLLIN, 0}, {control, POLLIN, 0}};
+  const int64_t start = wait_timer.is_on ? Now() : 0;
   const int ready = poll(waited, control < 0 ? 1 : 2, timeout_ms);
+  if (wait_timer.is_on) wait_timer.nanoseconds += Now() - start;
   if (ready < 0) return errno == EINTR ? 0 : -errno;
   return waited[0].revents != 0 ? 1 : 0;
 }
@@ -57,6 +66,17 @@ napi_value WaitReadableCall(napi_env env, napi_callback_info info) {
   const int timeout_ms = call.Timeout(2);
   if (!call.ok()) return nullptr;
   return call.Number(WaitReadable(fd, control, timeout_ms));
+}
+
+// waitTime(isOn) -> nanoseconds that this thread has waited since the last call, at most INT32_MAX; 0 while it was off
+// Switches on and off that the waits of this thread are timed. An int32, so that JavaScript allocates no number.
+napi_value WaitTime(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  const bool is_on = call.Int(0, 0, 1) == 1;
+  if (!call.ok()) return nullptr;
+  const int64_t waited = wait_timer.nanoseconds;
+  wait_timer = {is_on, 0};
+  return call.Number(static_cast<double>(waited < INT32_MAX ? waited : INT32_MAX));
 }
 
 // eventOpen() -> fd. Syscall: eventfd.

@@ -139,6 +139,7 @@ export const JSON_FORMATS = {
   },
   'ripstop-recorder/1': { command: 'ripstop recorder -o json', field: ANSWERS['/recorder'] },
   'ripstop-audit/1': { command: 'ripstop drops --audit -o json', field: ANSWERS['/audit'] },
+  'ripstop-runtime/1': { command: 'ripstop runtime -o json', field: ANSWERS['/runtime'] },
   'ripstop-doctor/1': { command: 'ripstop doctor -o json', field: ANSWERS['/doctor'] },
   'ripstop-plan/1': {
     command: 'ripstop plan -o json',

@@ -67,7 +67,7 @@ export interface ForwardingContext<Config> {
 }
 
 export interface Egress extends ForwardingContext<EgressConfig> {
-  readonly slowPath: SlowPath;
+  readonly slowPath: Pick<SlowPath, 'handle' | 'reportSendErrors'>;
 }
 
 export interface Ingress extends ForwardingContext<IngressConfig> {

@@ -222,6 +222,7 @@ const FUNCTIONS: { readonly [Name in keyof Functions]: readonly Make[] } = {
   eventOpen: [],
   wallClock: [],
   clockError: [],
+  waitTime: [one(0, 1, -1, 2)],
   eventSignal: [descriptor('devices', 'event')],
   eventClear: [readable],
   threadPolicy: [one(0, 2 ** 31 - 1, -1), one(0, 3, -1, 6)],

@@ -65,6 +65,9 @@ const METHODS = new Set([
   // SlowPath, for batches with frames that need it
   'handle',
   'reportSendErrors',
+  // StageClocks, while stages are timed
+  'now',
+  'waited',
 ]);
 
 /** Objects whose methods are all plain functions: of numbers, of shared memory, of the addon. */

@@ -107,6 +107,7 @@ const FUNCTIONS: Record<string, readonly Valid[]> = {
   eventClear: [fd],
   wallClock: [],
   clockError: [],
+  waitTime: [number(0, -1, 2)],
   threadPolicy: [number(0, -1), number(3, -1, 6)],
   netlinkOpen: [path, number(0, -1, 32), number(0, -1)],
   netlinkSend: [fd, bytes(4)],
