@@ -18,6 +18,7 @@ import { flowOverview, flowPeerRow, flowRow } from '../capture/flows/flow-report
 import { audit } from '../diagnose/audit/balance.ts';
 import { diagnosis } from '../diagnose/doctor/finding.ts';
 import { dropsAnswer } from '../diagnose/drops.ts';
+import { latency } from '../diagnose/latency/budget.ts';
 import { nodeRecord } from '../diagnose/report/node-shape.ts';
 import { runtime } from '../diagnose/runtime.ts';
 import { recorderAnswer, recorderField } from './recorder/state.ts';
@@ -244,6 +245,7 @@ export const ANSWERS = {
   '/drops': dropsAnswer,
   '/audit': audit,
   '/runtime': runtime,
+  '/latency': latency,
   /** What the next comparison with the kernel would change, one line per step. */
   '/pending': listOf(string),
   '/recorder': recorderAnswer,

@@ -55,6 +55,7 @@ export async function serveApi(
     '/drops': () => ({ drops: dropsOf(agent), stack: stack.changes() }),
     '/audit': async query => (await import('../diagnose/audit/audit.ts')).auditOf(agent, secondsOf(query)),
     '/runtime': async query => (await import('../diagnose/runtime.ts')).runtimeOf(agent, secondsOf(query)),
+    '/latency': async query => (await import('../diagnose/latency/latency.ts')).latencyOf(agent, query),
     '/pending': () => pendingChanges(agent),
     '/recorder': () => recorderOf(agent),
     '/captures': () => targetsOf(debugApiOf(agent).captures),

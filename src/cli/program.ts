@@ -19,6 +19,7 @@ import { addPlan } from './commands/show/plan.ts';
 import { addQueries } from './commands/show/query.ts';
 import { addUi } from './commands/show/ui.ts';
 import { addVersion } from './commands/show/version.ts';
+import { addLatency } from './commands/timing/latency.ts';
 import { addRuntime } from './commands/timing/runtime.ts';
 import { addInstance } from './options.ts';
 
@@ -38,6 +39,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   addFlows,
   addTop,
   addRuntime,
+  addLatency,
   addCapture,
   addRecorder,
   addReplay,

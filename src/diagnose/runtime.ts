@@ -11,7 +11,12 @@ const worker = record({
   asleep: described('of it, nanoseconds in a wait of the kernel', number),
   stages: described(
     'of it, nanoseconds by stage. What neither a stage nor a wait took is the loop between two batches, and other work of the thread',
-    listOf(record({ stage: described('name of the stage', oneOf(STAGE_NAMES)), nanoseconds: number })),
+    listOf(
+      record({
+        stage: described('name of the stage', oneOf(STAGE_NAMES)),
+        nanoseconds: described('its time', number),
+      }),
+    ),
   ),
   batches: described('batches with at least one frame', number),
   frames: described('frames from the device, GSO packets whole; at ingress datagrams', number),

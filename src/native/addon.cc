@@ -49,6 +49,7 @@ namespace ripstop {
   X(packetReceive, PacketReceive)   \
   X(captureOpen, CaptureOpen)       \
   X(captureRead, CaptureRead)       \
+  X(captureFilter, CaptureFilter)   \
   X(captureStop, CaptureStop)       \
   X(captureStatistics, CaptureStatistics) \
   X(bpfMap, BpfMap)                 \

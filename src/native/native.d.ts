@@ -180,6 +180,8 @@ export interface Native {
    * Frames or -errno (-11: none is there, -100: the interface went away).
    */
   captureRead(fd: number, slab: Uint8Array, slot: number, table: Int32Array): number;
+  /** Frames that this classic BPF program (struct sock_filter, 8 bytes each) rejects do not come. 0 or -errno. */
+  captureFilter(fd: number, program: Uint8Array): number;
   /** Takes no further frame; those that are there can be read. 0 or -errno. */
   captureStop(fd: number): number;
   /** Frames that passed since the last call, and those of them that did not fit in the buffer. 0 or -errno. */

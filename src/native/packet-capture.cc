@@ -122,6 +122,22 @@ napi_value CaptureOpen(napi_env env, napi_callback_info info) {
   return call.Number(fd.Release());
 }
 
+// captureFilter(fd, program) -> 0 or -errno; frames that the classic BPF program (instructions of 8 bytes) rejects do not come.
+// Syscall: setsockopt(SO_ATTACH_FILTER).
+napi_value CaptureFilter(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  size_t size;
+  const int fd = call.Fd(0);
+  const uint8_t* bytes = call.Bytes(1, &size);
+  call.Require(size > 0 && size % sizeof(sock_filter) == 0 && size <= BPF_MAXINSNS * sizeof(sock_filter), 1,
+               "must hold whole instructions, 4096 at most");
+  if (!call.ok()) return nullptr;
+  sock_filter code[BPF_MAXINSNS];
+  memcpy(code, bytes, size);
+  const sock_fprog program = {static_cast<unsigned short>(size / sizeof(sock_filter)), code};
+  return call.NumberOrErrno(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program));
+}
+
 // captureStop(fd) -> 0 or -errno; no further frame comes, and those that are there can be read. Syscall: setsockopt.
 napi_value CaptureStop(napi_env env, napi_callback_info info) {
   Call call(env, info);

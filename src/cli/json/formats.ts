@@ -22,6 +22,7 @@ import {
   replaySkipField,
   replaySummaryField,
 } from '../../capture/replay/rows.ts';
+import { costs } from '../../diagnose/cost.ts';
 import { KINDS } from '../../diagnose/explain/explanation.ts';
 import { missingFiles } from '../../diagnose/report/bundle.ts';
 import { traceAnswer } from '../../diagnose/trace/answer.ts';
@@ -140,6 +141,8 @@ export const JSON_FORMATS = {
   'ripstop-recorder/1': { command: 'ripstop recorder -o json', field: ANSWERS['/recorder'] },
   'ripstop-audit/1': { command: 'ripstop drops --audit -o json', field: ANSWERS['/audit'] },
   'ripstop-runtime/1': { command: 'ripstop runtime -o json', field: ANSWERS['/runtime'] },
+  'ripstop-latency/1': { command: 'ripstop latency -o json', field: ANSWERS['/latency'] },
+  'ripstop-cost/1': { command: 'ripstop top --cost -o json', lines: true, field: costs },
   'ripstop-doctor/1': { command: 'ripstop doctor -o json', field: ANSWERS['/doctor'] },
   'ripstop-plan/1': {
     command: 'ripstop plan -o json',

@@ -31,7 +31,7 @@ export interface StageTotals {
 const ANSWER_MS = 2500;
 const LOOK_MS = 2;
 
-/** The control thread's side of stage timing: on while somebody measures. */
+/** The control thread's side of stage timing: on while a client waits for a measurement. */
 export class StageTiming {
   readonly memory: SharedArrayBuffer;
   readonly #workers: number;

@@ -108,6 +108,16 @@ export class FrameSocket {
     };
   }
 
+  /**
+   * Lets only the frames come that a classic BPF program accepts; some that passed before may still be read.
+   * @param program instructions of 8 bytes (linux/filter.h, struct sock_filter)
+   * @throws NetError
+   */
+  filter(program: Uint8Array): void {
+    const result = native.captureFilter(this.#fd, program);
+    if (result < 0) throw new NetError(-result, `filter at device ${this.#link}`);
+  }
+
   /** Takes no further frame; those that are there can still be read. */
   stop(): void {
     native.captureStop(this.#fd);

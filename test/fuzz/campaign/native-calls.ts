@@ -244,6 +244,7 @@ const FUNCTIONS: { readonly [Name in keyof Functions]: readonly Make[] } = {
     ints(10, 40, 9, 0),
   ],
   captureStop: [anyDescriptor],
+  captureFilter: [anyDescriptor, bytes(0, 7, 8, 16, 32768, 32776)],
   captureStatistics: [anyDescriptor, ints(2, 1, 3, 0)],
 };
 

@@ -129,6 +129,7 @@ const FUNCTIONS: Record<string, readonly Valid[]> = {
   captureOpen: [path, number(1, 0, -1), number(0, -1), number(1, 0, -1, 2 ** 30)],
   captureRead: [fd, bytes(100, new Uint8Array(17)), number(100, 0, -1, 17, 101), ints(10, new Int32Array(9))],
   captureStop: [fd],
+  captureFilter: [fd, bytes(8, new Uint8Array(0), new Uint8Array(7), new Uint8Array(4097 * 8))],
   captureStatistics: [fd, ints(2, new Int32Array(1), new Int32Array(3))],
 };
 
