@@ -199,7 +199,7 @@ export class DataPlane {
       opened.push(...device.queues);
       const counters = new KernelCounters(this.#options.netns, device.name, receivers);
       opened.push(counters.netlink);
-      const offloads = probeOffloads(device.switches, device.queues, receivers);
+      const offloads = probeOffloads(device.switches, device.queues, receivers, this.#options.loadSteering);
       const [queue] = device.queues;
       if (persistent && queue !== undefined) persistTun(queue);
       const senders = sendersOf(this.#sendOnly, elementAt(receivers, 0));

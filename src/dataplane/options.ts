@@ -2,7 +2,7 @@ import type { Mode } from '../../encap/encap.ts';
 import type { Log } from '../base/log.ts';
 import type { Prefix } from '../ip/prefix.ts';
 import type { Peer } from './descriptor/peer.ts';
-import type { OffloadSwitches } from './io/offloads.ts';
+import type { OffloadSwitches, SteeringLoader } from './io/offloads.ts';
 import type { PathProbe } from './path-checks.ts';
 
 /** What implements the device: `io/tun.ts` or `io/tuntap2.ts`. */
@@ -64,6 +64,8 @@ export interface DataPlaneOptions {
   readonly peers?: readonly Peer[] | undefined;
   /** Keep the headers of lost frames and, on request, of all frames, within `bytes`. Absent: no flight recorder. */
   readonly recorder?: { readonly headers: boolean; readonly bytes: number } | undefined;
+  /** Loads the BPF program that keeps each flow in one queue of the device. Absent: the kernel chooses the queue. */
+  readonly loadSteering?: SteeringLoader | undefined;
   /** Tells forged ICMP errors about a path MTU from true ones. Absent: they are believed. */
   readonly probe?: PathProbe | undefined;
   readonly log: Log;

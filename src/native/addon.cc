@@ -15,6 +15,7 @@ namespace ripstop {
   X(tunSetOwner, TunSetOwner)       \
   X(tunSetOffload, TunSetOffload)   \
   X(tunSetPersist, TunSetPersist)   \
+  X(tunSetSteering, TunSetSteering) \
   X(tunRead, TunRead)               \
   X(tunWrite, TunWrite)             \
   X(udpOpen, UdpOpen)               \

@@ -1,5 +1,5 @@
-// BPF programs that count packets (linux/bpf.h, bpf(2)). Cold: loaded for an audit only. The programs are assembled in
-// src/net/bpf; here are only the system calls.
+// BPF programs that count packets or choose their queue (linux/bpf.h, bpf(2)). Cold: loaded for an audit, and where a device
+// has several queues. The programs are assembled in src/net/bpf; here are only the system calls.
 #include <linux/bpf.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -54,22 +54,26 @@ napi_value BpfMapRead(napi_env env, napi_callback_info info) {
   return call.NumberOrErrno(Bpf(BPF_MAP_LOOKUP_ELEM, &attributes));
 }
 
-// bpfProgram(instructions) -> fd of a program for a classifier (BPF_PROG_TYPE_SCHED_CLS); `instructions` are struct
-// bpf_insn, 8 bytes each. Syscall: bpf(BPF_PROG_LOAD). Capabilities: CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN.
+// bpfProgram(instructions, type) -> fd of a program; `instructions` are struct bpf_insn, 8 bytes each. `type`:
+// BPF_PROG_TYPE_SOCKET_FILTER (1) to choose a queue, BPF_PROG_TYPE_SCHED_CLS (3) for a classifier. Syscall:
+// bpf(BPF_PROG_LOAD). Capabilities: CAP_BPF, for a classifier CAP_NET_ADMIN as well, or CAP_SYS_ADMIN. A socket filter needs
+// none where kernel.unprivileged_bpf_disabled is 0.
 napi_value BpfProgram(napi_env env, napi_callback_info info) {
   Call call(env, info);
   size_t size;
   const uint8_t* instructions = call.Bytes(0, &size);
   call.Require(size > 0 && size % sizeof(bpf_insn) == 0 && size / sizeof(bpf_insn) <= kInstructionsMax, 0,
                "1 to 4096 instructions of 8 bytes");
+  const int type = call.Int(1, BPF_PROG_TYPE_SOCKET_FILTER, BPF_PROG_TYPE_SCHED_CLS);
+  call.Require(type != BPF_PROG_TYPE_KPROBE, 1, "1 or 3");
   if (!call.ok()) return nullptr;
   static const char kLicense[] = "Apache-2.0";
   bpf_attr attributes{};
-  attributes.prog_type = BPF_PROG_TYPE_SCHED_CLS;
+  attributes.prog_type = static_cast<uint32_t>(type);
   attributes.insns = Pointer(instructions);
   attributes.insn_cnt = static_cast<uint32_t>(size / sizeof(bpf_insn));
   attributes.license = Pointer(kLicense);
-  memcpy(attributes.prog_name, "ripstop_count", sizeof "ripstop_count");
+  memcpy(attributes.prog_name, "ripstop", sizeof "ripstop");
   return call.NumberOrThrow(Bpf(BPF_PROG_LOAD, &attributes), "bpf(BPF_PROG_LOAD)");
 }
 

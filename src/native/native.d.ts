@@ -31,6 +31,8 @@ export interface Native {
   tunSetOffload(fd: number, mask: number): number;
   /** TUNSETPERSIST: whether the device stays when its last descriptor is closed. 0 or -errno. */
   tunSetPersist(fd: number, on: number): number;
+  /** Has a BPF program choose the queue of each frame; -1: the kernel does. 0 or -errno. */
+  tunSetSteering(fd: number, program: number): number;
   /** Reads frames until none is left, `max` are read or the slab is full; waits first. Frames or -errno. */
   tunRead(
     fd: number,
@@ -154,8 +156,8 @@ export interface Native {
   bpfMap(valueBytes: number): number;
   /** Copies the value into the front of `value`, which has 4096 bytes. 0 or -errno. */
   bpfMapRead(fd: number, value: Uint8Array): number;
-  /** Program for a classifier, from struct bpf_insn of 8 bytes each. Throws. */
-  bpfProgram(instructions: Uint8Array): number;
+  /** Program from struct bpf_insn of 8 bytes each. @param type BPF_PROG_TYPE_SOCKET_FILTER (1) or BPF_PROG_TYPE_SCHED_CLS (3). Throws. */
+  bpfProgram(instructions: Uint8Array, type: number): number;
 
   // nft.cc -------------------------------------------------------------------------------------------------
   /**

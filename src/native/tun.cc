@@ -163,6 +163,17 @@ napi_value TunSetPersist(napi_env env, napi_callback_info info) {
   return call.NumberOrErrno(ioctl(fd, TUNSETPERSIST, on));
 }
 
+// tunSetSteering(fd, program) -> 0 or -errno. The result of the program, modulo the number of queues, is the queue of a
+// frame; it sees the frame as a queue of the device would deliver it. -1: the kernel chooses, and moves a flow to the queue
+// that the answers to it are written to. Syscall: ioctl(TUNSETSTEERINGEBPF), Linux 4.16.
+napi_value TunSetSteering(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  const int fd = call.Fd(0);
+  const int program = call.OptionalFd(1);
+  if (!call.ok()) return nullptr;
+  return call.NumberOrErrno(ioctl(fd, static_cast<IoctlRequest>(TUNSETSTEERINGEBPF), &program));
+}
+
 // tunRead(fd, control, slab, table, max, spinUs, timeoutMs) -> frames or -errno
 // Drains the queue into the slab, frames packed one behind the other with headroom before each. While the queue is
 // empty it spins for at most `spinUs` microseconds (AdaptivePoller), then waits. Syscalls: read, sched_yield, poll.

@@ -36,7 +36,8 @@ export type OffloadName =
   | 'udpGro'
   | 'mergeTcp'
   | 'mergeUdp'
-  | 'backpressure';
+  | 'backpressure'
+  | 'steering';
 export type SettingName = Exclude<keyof Settings, 'offloads'> | `offloads.${OffloadName}`;
 export type SettingValue = number | boolean | string;
 
@@ -143,6 +144,9 @@ export const SETTINGS: Readonly<Record<SettingName, Setting>> = {
   'offloads.backpressure': offload(
     'a full device queue holds packets in the qdisc instead of dropping them (IFF_BACKPRESSURE, Linux 7.3); not run here: no test machine has such a kernel',
     false,
+  ),
+  'offloads.steering': offload(
+    'with several workers, a BPF program keeps each flow in one queue of the device (Linux 4.16, CAP_BPF)',
   ),
 };
 

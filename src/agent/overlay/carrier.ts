@@ -6,6 +6,7 @@ import { FlightRecorder } from '../../capture/recorder/flight-recorder.ts';
 import { DataPlane } from '../../dataplane/dataplane.ts';
 import type { Peer } from '../../dataplane/descriptor/peer.ts';
 import { requirePrefix } from '../../ip/prefix.ts';
+import { loadFlowSteering } from '../../net/bpf/flow-steering.ts';
 import { outerFieldsTo } from '../../net/next-hop.ts';
 import { changeLink, deleteLink, findLink, type Link } from '../../net/rtnetlink/links.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
@@ -103,6 +104,7 @@ export class Carrier {
         settings.recorder === 'off'
           ? undefined
           : { headers: settings.recorder === 'headers', bytes: settings.recorderMebibytes << 20 },
+      loadSteering: () => loadFlowSteering(plan.mode === 'vxlan' ? 'tap' : 'tun'),
       // Raw sockets belong to the namespace of the process.
       probe: netns === '' ? new PathProber(options.socket) : undefined,
       log: componentLog(log, 'dataplane'),

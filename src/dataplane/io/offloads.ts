@@ -1,4 +1,5 @@
 import { elementAt } from '../../base/at.ts';
+import { isSystemError } from '../../base/errors.ts';
 import { native } from '../../native/load.ts';
 
 /*
@@ -23,6 +24,8 @@ export interface OffloadSwitches {
   readonly mergeUdp: boolean;
   /** A full queue of the device stops the qdisc instead of dropping packets (IFF_BACKPRESSURE; Linux 7.3). */
   readonly backpressure: boolean;
+  /** A BPF program that keeps each flow in one queue of a device that has several (Linux 4.16). */
+  readonly steering: boolean;
 }
 
 /** All offloads that are on by default. Backpressure made several TCP streams slower in a test of its authors. */
@@ -35,6 +38,7 @@ export const ALL_OFFLOADS: OffloadSwitches = {
   mergeTcp: true,
   mergeUdp: true,
   backpressure: false,
+  steering: true,
 };
 
 /** State of an offload, with the reason where it is off. */
@@ -44,6 +48,9 @@ export type OffloadState =
   | 'not supported by this kernel'
   | 'refused by the kernel at run time'
   | `needs ${string}`;
+
+/** Loads a program for `native.tunSetSteering`. @returns its descriptor @throws SystemError */
+export type SteeringLoader = () => number;
 
 /** The state of each, for the log and `ripstop status`. Immutable. */
 export type Offloads = Readonly<Record<keyof OffloadSwitches, OffloadState>>;
@@ -57,6 +64,8 @@ const TUN_F_USO6 = 0x40;
 
 /** TUNSETIFF of linux/if_tun.h, since Linux 7.3: Documentation/networking/tuntap.rst, section 3.4. */
 const IFF_BACKPRESSURE = 0x0080;
+/** For `native.tunSetSteering`: the kernel chooses. */
+const NO_PROGRAM = -1;
 
 /** linux/udp.h */
 const UDP_SEGMENT = 103;
@@ -89,11 +98,13 @@ export function backpressureState(isOn: boolean, features: number, flags: number
  * Asks the kernel for each offload that is switched on and leaves device and sockets set to what it granted.
  * @param queues descriptors of the device's queues: the mask is the device's, each queue's call replaces it
  * @param receivers sockets that receive
+ * @param loadSteering loads the program that chooses queues
  */
 export function probeOffloads(
   switches: OffloadSwitches,
   queues: readonly number[],
   receivers: readonly number[],
+  loadSteering: SteeringLoader | undefined,
 ): Offloads {
   const grants = (mask: number) => queues.every(fd => native.tunSetOffload(fd, mask) === 0);
   let mask = 0;
@@ -124,7 +135,33 @@ export function probeOffloads(
       native.tunFeatures(),
       native.tunFlags(elementAt(queues, 0)),
     ),
+    steering: steer(switches.steering, queues, loadSteering),
   });
+}
+
+/** Without the program the kernel chooses the queue, also on a persistent device that had one. */
+function steer(
+  isOn: boolean,
+  queues: readonly number[],
+  load: SteeringLoader | undefined,
+): OffloadState {
+  const [queue] = queues;
+  if (queue === undefined || queues.length === 1) return 'needs several workers';
+  if (!isOn || !load) {
+    native.tunSetSteering(queue, NO_PROGRAM);
+    return 'off by configuration';
+  }
+  let program: number;
+  try {
+    program = load();
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    native.tunSetSteering(queue, NO_PROGRAM);
+    return error.code === 'EPERM' ? 'needs CAP_BPF' : 'not supported by this kernel';
+  }
+  const status = native.tunSetSteering(queue, program);
+  native.closeFd(program); // the device keeps it
+  return wanted(true, status === 0);
 }
 
 /** One line for the log: offloads that are on, and those that are off with the reason. */

@@ -1,7 +1,7 @@
 import { LITTLE_ENDIAN } from '../rtnetlink/attributes.ts';
 
 /*
- * Assembler for BPF (RFC 9669): as much as a program that counts packets needs. An instruction is struct bpf_insn of
+ * Assembler for BPF (RFC 9669): as much as the programs of this folder need. An instruction is struct bpf_insn of
  * linux/bpf.h: u8 code, u4 destination, u4 source, s16 offset, s32 immediate, in the byte order of the machine.
  */
 
@@ -24,6 +24,9 @@ const MOVE_IMMEDIATE = 0xb7;
 const ADD_IMMEDIATE = 0x07;
 const AND_IMMEDIATE = 0x57;
 const SHIFT_LEFT_IMMEDIATE = 0x67;
+const SHIFT_RIGHT_IMMEDIATE = 0x77;
+const MULTIPLY_IMMEDIATE = 0x27;
+const ADD = 0x0f;
 const LOAD_MAP = 0x18;
 const PSEUDO_MAP_FD = 1;
 const CALL = 0x85;
@@ -70,6 +73,19 @@ export class BpfAssembler {
     return this.#add({ code: SHIFT_LEFT_IMMEDIATE, destination, immediate: bits });
   }
 
+  shiftRight(destination: Register, bits: number): this {
+    return this.#add({ code: SHIFT_RIGHT_IMMEDIATE, destination, immediate: bits });
+  }
+
+  /** @param immediate int32, of which the sign is extended to 64 bits */
+  multiply(destination: Register, immediate: number): this {
+    return this.#add({ code: MULTIPLY_IMMEDIATE, destination, immediate });
+  }
+
+  addRegister(destination: Register, source: Register): this {
+    return this.#add({ code: ADD, destination, source });
+  }
+
   /** `destination` = the bytes at `source` + `offset`. */
   load(width: Width, destination: Register, source: Register, offset: number): this {
     return this.#add({ code: LOAD | WIDTH_CODES[width], destination, source, offset });
@@ -110,7 +126,12 @@ export class BpfAssembler {
   }
 
   exit(result: number): this {
-    return this.set(0, result).#add({ code: EXIT });
+    return this.set(0, result).leave();
+  }
+
+  /** Ends the program with what is in R0. */
+  leave(): this {
+    return this.#add({ code: EXIT });
   }
 
   /** The program for `native.bpfProgram`. @throws Error for a jump to a label that is nowhere */
@@ -134,4 +155,9 @@ export class BpfAssembler {
     if (target === undefined) throw new Error(`BPF program: no label ${label}`);
     return target - index - 1;
   }
+}
+
+/** A number of 16 bits as a load of this machine sees it when it is in network byte order. */
+export function onWire16(value: number): number {
+  return LITTLE_ENDIAN ? ((value & 0xff) << 8) | (value >> 8) : value;
 }

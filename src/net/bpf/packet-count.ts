@@ -1,7 +1,6 @@
 import { type Address, bytesOf } from '../../ip/address.ts';
 import { native } from '../../native/load.ts';
-import { LITTLE_ENDIAN } from '../rtnetlink/attributes.ts';
-import { BpfAssembler, type Register } from './assembler.ts';
+import { BpfAssembler, onWire16, type Register } from './assembler.ts';
 
 /*
  * Programs for a classifier that count packets and let every one pass: the count of what enters the data plane that does
@@ -11,6 +10,8 @@ import { BpfAssembler, type Register } from './assembler.ts';
 /** Offsets in struct __sk_buff (linux/bpf.h). */
 const SKB_PROTOCOL = 16;
 const SKB_GSO_SEGS = 164;
+/** enum bpf_prog_type. */
+const SCHED_CLS = 3;
 /** enum bpf_func_id. */
 const MAP_LOOKUP_ELEM = 1;
 const SKB_LOAD_BYTES_RELATIVE = 68;
@@ -53,7 +54,7 @@ export class PacketCounter {
   constructor(end?: TunnelEnd) {
     this.#map = native.bpfMap(VALUE_BYTES);
     try {
-      this.program = native.bpfProgram(counting(this.#map, end));
+      this.program = native.bpfProgram(counting(this.#map, end), SCHED_CLS);
     } catch (error) {
       native.closeFd(this.#map);
       throw error;
@@ -128,9 +129,4 @@ function loadHeader(program: BpfAssembler, from: 0 | Extract<Register, 7>, lengt
     .set(5, FROM_NETWORK_HEADER)
     .call(SKB_LOAD_BYTES_RELATIVE)
     .jumpIf('unequal', 0, 0, 'pass');
-}
-
-/** A number of 16 bits as a load of this machine sees it when it is in network byte order. */
-function onWire16(value: number): number {
-  return LITTLE_ENDIAN ? ((value & 0xff) << 8) | (value >> 8) : value;
 }

@@ -179,7 +179,7 @@ const program: Make = choose => {
 const FUNCTIONS: { readonly [Name in keyof Functions]: readonly Make[] } = {
   bpfMap: [one(8, 4096, 4097, 0, -1)],
   bpfMapRead: [anyDescriptor, bytes(4096, 4095, 0)],
-  bpfProgram: [program],
+  bpfProgram: [program, one(1, 3, 0, 2, 4, -1)],
   tunOpen: [netns, one('fz%d', '', 'lo', 'x'.repeat(15)), one(0x5001, 0x5002, 0x5102, 0, 65535, 65536)],
   tapCreate: [
     ...[netns, one('fzt', 'lo', 'x'.repeat(15), 'x'.repeat(16)), one(0, 1, 2)],
@@ -191,6 +191,7 @@ const FUNCTIONS: { readonly [Name in keyof Functions]: readonly Make[] } = {
   tunSetOwner: [anyDescriptor],
   tunSetOffload: [anyDescriptor, number],
   tunSetPersist: [anyDescriptor, one(0, 1, 2)],
+  tunSetSteering: [anyDescriptor, anyDescriptor],
   tunRead: [readable, control, bytes(70_000, 140_000, 65_700, 0), table, one(1, 0, 2, 3, -1), spin, timeout],
   tunWrite: [
     anyDescriptor,

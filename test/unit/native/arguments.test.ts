@@ -59,6 +59,7 @@ const FUNCTIONS: Record<string, readonly Valid[]> = {
   tunSetOwner: [fd],
   tunSetOffload: [fd, number(0, -1)],
   tunSetPersist: [fd, number(0, -1, 2)],
+  tunSetSteering: [fd, control],
   tunRead: [fd, control, bytes(70_000), ints(16), number(1, -1, 2), spin, timeout],
   tunWrite: [
     fd,
@@ -117,7 +118,7 @@ const FUNCTIONS: Record<string, readonly Valid[]> = {
   closeFd: [fd],
   bpfMap: [number(8, -1, 4097)],
   bpfMapRead: [fd, bytes(4096, new Uint8Array(4095))],
-  bpfProgram: [bytes(8, new Uint8Array(0), new Uint8Array(9))],
+  bpfProgram: [bytes(8, new Uint8Array(0), new Uint8Array(9)), number(1, 0, 2, 4)],
   nftRun: [
     path,
     { ...bytes(1), wrong: [...bytes(1).wrong, Buffer.from('a'), Buffer.from('\0\0')] },

@@ -93,7 +93,7 @@ function nat({ addresses, published }: NonNullable<Status['underlay']>): string 
 
 function offloads(offloads: Readonly<Record<string, string>> | null): string {
   if (!offloads) return '-';
-  const off = Object.entries(offloads).filter(([, state]) => state !== 'on');
+  const off = Object.entries(offloads).filter(([, state]) => state !== 'on' && state !== 'needs several workers');
   return off.length === 0 ? 'all on' : `off: ${off.map(([name]) => name).join(' ')}`;
 }
 
