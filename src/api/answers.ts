@@ -38,6 +38,17 @@ const overlay = record({
   subnets: described('subnets of the cluster that the overlay carries', listOf(string)),
   peers: described('number of peers', number),
   silentPeers: described('number of peers that did not answer the last probes', number),
+  queues: described(
+    'frames that the workers of each queue judged; null where the kernel carries the packets',
+    nullable(
+      listOf(
+        record({
+          egress: described('frames from the device', number),
+          ingress: described('datagrams from the underlay', number),
+        }),
+      ),
+    ),
+  ),
   workerRestarts: described('how often a worker was started again', number),
   workerLagMs: described(
     'the longest response time of a worker in the last minute, ms; null where the kernel carries the packets',

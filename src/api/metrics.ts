@@ -103,6 +103,12 @@ function perWorker(name: 'batches' | 'wakeups' | 'nativeCalls' | 'fallbacks'): S
   );
 }
 
+const perQueue = perDataPlane(['direction', 'queue'], ({ queues }) =>
+  queues.flatMap((frames, queue): Sample[] =>
+    DIRECTIONS.map(direction => [[direction, String(queue)], frames[direction]]),
+  ),
+);
+
 const workerLag = perDataPlane(['direction', 'statistic'], ({ lag }) =>
   DIRECTIONS.flatMap((direction): Sample[] => [
     [[direction, 'last'], lag[direction].lastMs / 1000],
@@ -216,6 +222,10 @@ const TABLE: Readonly<Record<string, Omit<Metric, 'name'>>> = {
   ripstop_peer_rtt_seconds: gauge(
     'Median round-trip time of the last probes of a peer, by path.',
     perPath(({ rttMs }) => (rttMs === null ? null : rttMs / 1000)),
+  ),
+  ripstop_queue_frames_total: counter(
+    'Frames that the workers of a queue judged, from the device (egress) or from the underlay (ingress).',
+    perQueue,
   ),
   ripstop_worker_batches_total: counter('Batches that the workers forwarded.', perWorker('batches')),
   ripstop_worker_wakeups_total: counter('Wake-ups of the workers.', perWorker('wakeups')),

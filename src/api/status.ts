@@ -83,6 +83,7 @@ function overlayStatus(agent: Agent, overlay: Overlay): OverlayStatus {
     subnets: plan.subnets,
     peers: peers.length,
     silentPeers: agent.probes.silent(plan.device, peers),
+    queues: counters?.queues ?? null,
     workerRestarts: counters?.restarts ?? 0,
     workerLagMs: counters ? Math.max(counters.lag.egress.maxMs, counters.lag.ingress.maxMs) : null,
     rebuilt: overlay.rebuilt,

@@ -23,7 +23,7 @@ import { PeerSet } from './peer-set.ts';
 import { ProofPort } from './proof-port.ts';
 import { type PlaneRecord, planeRecord } from './replay/plane-copy.ts';
 import { PathMtus } from './slow-path/path-mtu.ts';
-import { type CounterSnapshot, snapshot, verdictsOf } from './snapshot.ts';
+import { type CounterSnapshot, snapshot, verdictsOf, workerCounts } from './snapshot.ts';
 import { type WorkerPlan, type WorkerStages, WorkerSupervisor } from './supervisor.ts';
 import type { TableCapacity } from './tables/capacity.ts';
 import { TablesWriter } from './tables/writer.ts';
@@ -312,8 +312,7 @@ export class DataPlane {
     const supervisor = this.#supervisor;
     return {
       ...snapshot(counters, this.#writer.slots.entries(), this.kernelCounts()),
-      egress: readStats(counters, supervisor.workersOf('egress')),
-      ingress: readStats(counters, supervisor.workersOf('ingress')),
+      ...workerCounts(counters, supervisor.workersOf('egress'), supervisor.workersOf('ingress')),
       lag: this.lag,
       slowResponses: supervisor.slowResponses,
       restarts: supervisor.restarts,

@@ -1,8 +1,11 @@
+import { elementAt } from '../base/at.ts';
 import { type Counters, VERDICT_NUMBERS } from './descriptor/counters.ts';
 import {
   type FrameCount,
+  framesOf,
   type PeerCount,
   peerCount,
+  readStats,
   verdictCount,
   type WorkerStats,
 } from './descriptor/read-counters.ts';
@@ -18,6 +21,8 @@ export interface CounterSnapshot {
   readonly peers: Readonly<Record<string, PeerCount>>;
   readonly egress: WorkerStats;
   readonly ingress: WorkerStats;
+  /** Frames that the workers of each queue judged, by direction. */
+  readonly queues: readonly QueueFrames[];
   /** Response time of the slowest worker of each direction. */
   readonly lag: { readonly egress: Lag; readonly ingress: Lag };
   /** Answers of the last minute above 50 ms, of the worker that had most of them; it is asked once per second. */
@@ -26,6 +31,11 @@ export interface CounterSnapshot {
   readonly restarts: number;
   /** Peers with a path MTU below the interface MTU. */
   readonly loweredPaths: number;
+}
+
+export interface QueueFrames {
+  readonly egress: number;
+  readonly ingress: number;
 }
 
 /** Verdicts by name and peers by id, all workers together, with what the kernel dropped before them. */
@@ -43,6 +53,22 @@ export function snapshot(
   return {
     verdicts: Object.fromEntries(VERDICTS.map(({ name }, number) => [name, counted(number)])),
     peers: Object.fromEntries([...slots].map(([id, slot]) => [id, peerCount(counters, slot)])),
+  };
+}
+
+/** Statistics by direction, and frames by queue. @param egress workers of that direction, in the order of the queues */
+export function workerCounts(
+  counters: Counters,
+  egress: readonly number[],
+  ingress: readonly number[],
+): Pick<CounterSnapshot, 'egress' | 'ingress' | 'queues'> {
+  return {
+    egress: readStats(counters, egress),
+    ingress: readStats(counters, ingress),
+    queues: egress.map((worker, queue) => ({
+      egress: framesOf(counters, worker),
+      ingress: framesOf(counters, elementAt(ingress, queue)),
+    })),
   };
 }
 

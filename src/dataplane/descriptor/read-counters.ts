@@ -42,6 +42,13 @@ export function readStats(counters: Counters, workers: readonly number[]): Worke
   return Object.fromEntries(values) as WorkerStats;
 }
 
+/** Frames of all verdicts that one worker counted. */
+export function framesOf(counters: Counters, worker: number): number {
+  let frames = 0;
+  for (let at = 0; at < STATS_AT; at += VERDICT_NUMBERS) frames += counters.blocks[worker]?.[at] ?? 0;
+  return frames;
+}
+
 function sumOf(counters: Counters, at: number): FrameCount {
   let frames = 0;
   let bytes = 0;

@@ -140,13 +140,9 @@ export function probeOffloads(
 }
 
 /** Without the program the kernel chooses the queue, also on a persistent device that had one. */
-function steer(
-  isOn: boolean,
-  queues: readonly number[],
-  load: SteeringLoader | undefined,
-): OffloadState {
+function steer(isOn: boolean, queues: readonly number[], load: SteeringLoader | undefined): OffloadState {
   const [queue] = queues;
-  if (queue === undefined || queues.length === 1) return 'needs several workers';
+  if (queue === undefined || queues.length === 1) return wanted(isOn, true); // one queue has all flows
   if (!isOn || !load) {
     native.tunSetSteering(queue, NO_PROGRAM);
     return 'off by configuration';

@@ -1,7 +1,7 @@
 import t from 'tap';
-import type { Namespace } from '../../../bench/lab/namespace.ts';
 import { DESC_VERDICT } from '../../../src/dataplane/descriptor/descriptor.ts';
 import { FORWARD } from '../../../src/dataplane/descriptor/verdicts.ts';
+import type { Namespace } from '../../../src/lab/namespace.ts';
 import { native } from '../../../src/native/load.ts';
 import { loadFlowSteering } from '../../../src/net/bpf/flow-steering.ts';
 import { namespaceFor } from '../../fixtures/lab.ts';
@@ -37,7 +37,10 @@ function queueOf([protocol, ...words]: Sent['flow']): number {
 
 function anyPacket(random: Random, kind: 'tap' | 'tun'): Sent {
   const six = random.chance(0.5);
-  const one = () => (six ? `fd00:10:244:${random.below(3)}::${random.below(9)}` : `10.244.${random.below(3)}.${random.below(9)}`);
+  const one = () =>
+    six
+      ? `fd00:10:244:${random.below(3)}::${random.below(9)}`
+      : `10.244.${random.below(3)}.${random.below(9)}`;
   const protocol = random.pick([6, 17, 132, 1, 58, 50]);
   const ports = Uint8Array.of(random.below(2), random.below(256), 0, random.below(4));
   let packet = ip(one(), one(), protocol, put(random.bytes(28), 0, ...ports));
@@ -90,7 +93,9 @@ for (const kind of ['tap', 'tun'] as const)
 
     const all = Array.from({ length: 600 }, () => anyPacket(random, kind));
     const framed = ({ packet, tags }: Sent) =>
-      kind === 'tun' ? packet : ethernet('02:00:00:00:00:01', '02:00:00:00:00:02', etherType(packet), packet, ...tags);
+      kind === 'tun'
+        ? packet
+        : ethernet('02:00:00:00:00:01', '02:00:00:00:00:02', etherType(packet), packet, ...tags);
     const byType = (six: boolean) => all.filter(({ packet }) => (packet[0]! >> 4 === 6) === six);
     const text = (frame: Uint8Array) => Buffer.from(frame).toString('hex');
     const wanted = queues.map((): string[] => []);
@@ -106,9 +111,24 @@ for (const kind of ['tap', 'tun'] as const)
       `spread: ${got.map(({ length }) => length).join(', ')}`,
     );
 
-    const odd = [Uint8Array.of(0x45), new Uint8Array(60), Uint8Array.of(0x4f, ...new Uint8Array(30)), Uint8Array.of(0x60, ...new Uint8Array(20))];
-    inject(ns, 'q0', kind === 'tun' ? odd : odd.map(packet => ethernet('02:00:00:00:00:01', '02:00:00:00:00:02', 0x800, packet)));
-    t.equal(queues.map(queue => drain(queue).length).reduce((a, b) => a + b), odd.length, 'no frame is lost');
+    const odd = [
+      Uint8Array.of(0x45),
+      new Uint8Array(60),
+      Uint8Array.of(0x4f, ...new Uint8Array(30)),
+      Uint8Array.of(0x60, ...new Uint8Array(20)),
+    ];
+    inject(
+      ns,
+      'q0',
+      kind === 'tun'
+        ? odd
+        : odd.map(packet => ethernet('02:00:00:00:00:01', '02:00:00:00:00:02', 0x800, packet)),
+    );
+    t.equal(
+      queues.map(queue => drain(queue).length).reduce((a, b) => a + b),
+      odd.length,
+      'no frame is lost',
+    );
   });
 
 t.test('without the program the kernel moves a flow to the queue of its answers', { skip }, async t => {

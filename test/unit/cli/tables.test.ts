@@ -63,6 +63,7 @@ const STATUS: Status = {
       subnets: ['10.244.1.0/24'],
       peers: 2,
       silentPeers: 0,
+      queues: [{ egress: 12, ingress: 3 }],
       workerRestarts: 0,
       workerLagMs: 0.3,
       rebuilt: 0,
@@ -96,6 +97,13 @@ t.test('status', async t => {
   );
   const [overlay] = STATUS.overlays;
   t.match(showStatus({ ...STATUS, overlays: [{ ...overlay!, silentPeers: 1 }] }), / 2 \(1 silent\) /);
+  t.notMatch(text, /^queues/m, 'one queue needs no row');
+  const queues = [...overlay!.queues!, { egress: 0, ingress: 700 }];
+  const offloads = { csum: 'on', steering: 'needs CAP_BPF' };
+  t.match(
+    showStatus({ ...STATUS, overlays: [{ ...overlay!, queues, offloads }] }),
+    /^queues +flannel\.1 0: 12 frames egress, 3 ingress\n +flannel\.1 1: 0 frames egress, 700 ingress\n[\s\S]* off: steering$/m,
+  );
   const bad = showStatus({
     ...STATUS,
     ready: false,

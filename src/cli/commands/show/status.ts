@@ -38,7 +38,11 @@ export function showStatus(status: Status): string {
     rows.push(['failing', status.failing.map(({ part, reason }) => `${part}: ${reason}`).join('; ')]);
   if (status.waiting !== null) rows.push(['waiting', status.waiting]);
   for (const text of store.lacking) rows.push(['lacking', text]);
-  rows.push(...status.overlays.flatMap(workers), ...status.overlays.flatMap(recorder));
+  rows.push(
+    ...status.overlays.flatMap(queues),
+    ...status.overlays.flatMap(workers),
+    ...status.overlays.flatMap(recorder),
+  );
   for (const { name, location, problem } of status.endpoints)
     if (problem !== null) rows.push(['endpoint', `${name} on ${location} is NOT OPEN: ${problem}`]);
   const { uncaught } = status;
@@ -68,6 +72,15 @@ export function showStatus(status: Status): string {
   return `${head}\n${formatTable(['DEVICE', 'MODE', 'DATA PLANE', 'MTU', 'MAC', 'SUBNETS', 'PEERS', 'OFFLOADS'], overlays)}\n${formatTable(['SETTING', 'VALUE', 'FROM'], settings)}`;
 }
 
+/** What each of several queues carried; empty for one. */
+function queues({ device, queues }: Status['overlays'][number]): [string, string][] {
+  if (!queues || queues.length < 2) return [];
+  return queues.map(({ egress, ingress }, queue) => [
+    queue === 0 ? 'queues' : '',
+    `${device} ${queue}: ${egress} frames egress, ${ingress} ingress`,
+  ]);
+}
+
 /** Restarts and slow responses of the workers; empty if there are none. */
 function workers({ device, workerRestarts, workerLagMs }: Status['overlays'][number]): [string, string][] {
   const words = [
@@ -93,7 +106,7 @@ function nat({ addresses, published }: NonNullable<Status['underlay']>): string 
 
 function offloads(offloads: Readonly<Record<string, string>> | null): string {
   if (!offloads) return '-';
-  const off = Object.entries(offloads).filter(([, state]) => state !== 'on' && state !== 'needs several workers');
+  const off = Object.entries(offloads).filter(([, state]) => state !== 'on');
   return off.length === 0 ? 'all on' : `off: ${off.map(([name]) => name).join(' ')}`;
 }
 
