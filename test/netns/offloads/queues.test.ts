@@ -34,11 +34,11 @@ interface Arrived {
 async function numbered(from: Node, to: Node, family: Family, flows = FLOWS): Promise<Arrived> {
   const program = tool('packets');
   const address = podAddress(to, family);
-  const receiver = to.pods[0]!.ns.launch([program, 'receive', address, '0', `${SECONDS + 60}`]);
+  const receiver = to.pods[0]!.ns.launch([program, 'receive', address, '0', `${SECONDS + 120}`]);
   const [, port] = await receiver.saying(/^listening (\d+)$/m);
   const sending = [program, 'send', address, port!, '200', `${flows}`, `${PACE}`, `${SECONDS}`];
-  await from.pods[0]!.ns.launch(sending).success(60_000);
-  return JSON.parse((await receiver.success(60_000)).split('\n')[1]!) as Arrived;
+  await from.pods[0]!.ns.launch(sending).success();
+  return JSON.parse((await receiver.success()).split('\n')[1]!) as Arrived;
 }
 
 /** The same both ways at once, so that a queue that follows the answers would change. */
