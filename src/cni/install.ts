@@ -4,6 +4,7 @@ import { normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { writeFileAtomicSync } from '../base/atomic-file.ts';
 import { RipstopError } from '../base/errors.ts';
+import { fail, listOf, openObject, parseJson, required, text } from '../base/schema.ts';
 import { isRipstopPlugin, RIPSTOP_MARK } from './delegate/find.ts';
 import { PLUGIN_NAMES } from './plugins.ts';
 import { DEFAULT_CALLS_DIR } from './shim/recorded.ts';
@@ -17,8 +18,8 @@ export interface InstallOptions {
   binDir?: string;
   /** Directory of network configurations; undefined: none is written. */
   confDir?: string | undefined;
-  /** Text of the configuration, instead of the default one. */
-  conf?: string;
+  /** File with the configuration list to install; undefined: a list of the plugin `ripstop` alone. */
+  confFile?: string | undefined;
   /** Overwrite plugins of the same name that Ripstop did not install. */
   force?: boolean;
   /** Socket of the agent. */
@@ -102,6 +103,25 @@ function defaultConf(): string {
   return `${JSON.stringify(list, null, 2)}\n`;
 }
 
+const confList = openObject(
+  {
+    name: required(text('a name', 'name of the network', /./)),
+    cniVersion: text('a version', 'version of the specification', /^\d+\.\d+\.\d+$/),
+    plugins: required(
+      listOf(openObject({ type: required(text('a name', 'plugin', /^[^/]+$/)) }, 'a plugin')),
+    ),
+  },
+  'a configuration list of the CNI specification',
+);
+
+/** The text of a configuration list that a runtime can use. @throws RipstopError ECONFIG names file and key */
+function readConfList(file: string): string {
+  const content = readFileSync(file, 'utf8');
+  const { plugins } = confList.read(parseJson(content, file), file);
+  if (plugins.length === 0) fail(`${file}.plugins`, 'is empty', 'a list has at least one plugin');
+  return content;
+}
+
 /**
  * Puts the executables, and behind them the configuration, in place: a runtime that sees the configuration finds the
  * plugins. A plugin that Ripstop did not install stays unless `force` is given.
@@ -110,6 +130,7 @@ function defaultConf(): string {
 export function installCni(options: InstallOptions = {}): InstallResult {
   const binDir = options.binDir ?? DEFAULT_BIN_DIR;
   const content = executable(options);
+  const conf = options.confFile === undefined ? defaultConf() : readConfList(options.confFile);
   if (options.standalone) compileBundle();
   const written: string[] = [];
   const kept: string[] = [];
@@ -128,7 +149,7 @@ export function installCni(options: InstallOptions = {}): InstallResult {
   if (options.confDir) {
     mkdirSync(options.confDir, { recursive: true, mode: 0o755 });
     const file = `${options.confDir}/${CONF_NAME}`;
-    writeFileAtomicSync(file, options.conf ?? defaultConf(), 0o644);
+    writeFileAtomicSync(file, conf, 0o644);
     written.push(file);
   }
   return { written, kept };

@@ -1,9 +1,10 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
-import { installCni } from '../../../src/cni/install.ts';
+import { CONF_NAME, installCni } from '../../../src/cni/install.ts';
 import { serveCni } from '../../../src/cni/shim/serve.ts';
 import { CWD } from '../../../src/cni/skel/environment.ts';
+import { attempt } from '../../../src/lab/command.ts';
 import { launch } from '../../../src/lab/proc.ts';
 import { attachment, scratch, testHost } from './fixtures/harness.ts';
 
@@ -98,4 +99,31 @@ t.test('certificates of other programs are read only if a collector may need the
   t.notOk(await warned({}));
   t.ok(await warned({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9' }));
   t.ok(await warned({ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://127.0.0.1:9' }));
+});
+
+t.test('cni install --conf installs a list of the site, and refuses what no runtime can use', async t => {
+  const folder = scratch(t);
+  const conf = `${folder}/site.conflist`;
+  const program = `${CHECKOUT}dist/src/cli/main.js`;
+  const where = [`--bin-dir=${folder}/bin`, `--conf-dir=${folder}/net.d`];
+  const install = (text: string) => {
+    writeFileSync(conf, text);
+    return attempt([process.execPath, program, 'cni', 'install', ...where, `--conf=${conf}`]);
+  };
+  for (const [text, error] of [
+    ['{', /site\.conflist is not JSON/],
+    ['{"name":"x"}', /site\.conflist\.plugins: is missing/],
+    ['{"name":"x","plugins":[]}', /site\.conflist\.plugins: is empty/],
+    ['{"name":"x","plugins":[{"type":"a/b"}]}', /plugins\[0\]\.type: "a\/b" is not a name/],
+    ['{"plugins":[{"type":"ptp"}]}', /site\.conflist\.name: is missing/],
+  ] as const) {
+    const { code, stderr } = install(text);
+    t.equal(code, 2, text);
+    t.match(stderr, error);
+  }
+  t.notOk(existsSync(`${folder}/bin`), 'nothing is installed with a bad list');
+  const list =
+    '{"cniVersion":"1.0.0","name":"cbr0","plugins":[{"type":"flannel","delegate":{"mtu":1400}}]}\n';
+  t.match(install(list), { code: 0, stderr: '' });
+  t.equal(readFileSync(`${folder}/net.d/${CONF_NAME}`, 'utf8'), list, 'as it was given');
 });

@@ -8,7 +8,8 @@ interface CniFlags {
 }
 
 interface InstallFlags extends CniFlags {
-  conf: boolean;
+  /** False: none; true or absent: the default one. */
+  conf?: string | boolean;
   socket: string;
   force?: true;
   standalone?: true;
@@ -28,11 +29,15 @@ export function addCni(program: Command): void {
     .command('install')
     .summary('install the executables and a network configuration')
     .description(
-      'Writes the executables of all plugins and then a network configuration for the ripstop plugin. Third-party ' +
+      'Writes the executables of all plugins and then a network configuration, by default for the ripstop plugin. Third-party ' +
         'plugins are not overwritten without --force. A container runtime may use the plugins meanwhile.',
     )
     .addOption(BIN_DIR)
     .addOption(CONF_DIR)
+    .option(
+      '--conf <file>',
+      'install this configuration list (a chain of plugins) instead of the ripstop plugin alone',
+    )
     .option('--no-conf', 'write no network configuration')
     .option('--force', 'also overwrite third-party plugins')
     .option('--socket <path>', "path of the agent's socket for CNI calls", '/run/ripstop/cni.sock')
@@ -85,7 +90,8 @@ async function install({ confDir, conf, force, standalone, ...paths }: InstallFl
   const { installCni } = await import('../../../cni/install.ts');
   const { written, kept } = installCni({
     ...paths,
-    confDir: conf ? confDir : undefined,
+    confDir: conf === false ? undefined : confDir,
+    confFile: typeof conf === 'string' ? conf : undefined,
     force: force ?? false,
     standalone: standalone ?? false,
   });
