@@ -23,9 +23,11 @@ const IMAGE_FILES = [
   'README.md',
   'docs/guides/operate/migration.md',
   'docs/deploy/Dockerfile',
-  'docs/deploy/kube-ripstop.yml',
-  'docs/deploy/kube-ripstop-cleanup.yml',
+  'docs/deploy/kustomize/base/kube-ripstop.yml',
+  'docs/deploy/kustomize/base/kube-ripstop-cleanup.yml',
 ];
+/** The chart has the version of the package, and its image by default. */
+const CHART = 'docs/deploy/helm/Chart.yaml';
 /** What a package without a compiler needs, per platform. */
 const PREBUILT = ['ripstop.glibc.node', 'ripstop.musl.node', 'cni-shim'];
 const PLATFORMS = ['linux-x64', 'linux-arm64'];
@@ -109,6 +111,7 @@ function changes(version, current, date) {
     if (text === read(path)) fail(`${path} does not name the image ripstop:${current}`);
     texts.set(path, text);
   }
+  texts.set(CHART, read(CHART).replace(/^(version: |appVersion: ")[\d.]+/gm, `$1${version}`));
   return texts;
 }
 

@@ -20,7 +20,9 @@ interface Panel {
   readonly targets?: readonly { readonly expr: string; readonly legendFormat: string }[];
 }
 
-const { panels } = JSON.parse(readFileSync(join(ROOT, 'docs/deploy/grafana-dashboard.json'), 'utf8')) as {
+const { panels } = JSON.parse(
+  readFileSync(join(ROOT, 'docs/deploy/kustomize/monitoring/grafana-dashboard.json'), 'utf8'),
+) as {
   panels: Panel[];
 };
 const queries = panels.flatMap(({ title, targets = [] }) => targets.map(target => ({ title, ...target })));

@@ -32,7 +32,7 @@ export type BackendConfig = UdpBackend | VxlanBackend | HostGatewayBackend;
 const typeField = { Type: withDefault(text('text', 'name of the backend'), 'vxlan') };
 
 /** Keys of `Backend` by its `Type`, as flannel names them. */
-const backendFields = {
+export const backendFields = {
   udp: {
     ...typeField,
     Port: withDefault(integer(1, 65535, 'UDP port to listen on and to send to'), UDP_PORT),

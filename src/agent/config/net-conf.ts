@@ -53,8 +53,8 @@ const NET_CONF_MAX = 64 * 1024;
 /** Unknown keys of an object that are named. */
 const NAMED_KEYS = 10;
 
-/** Top-level keys, as flannel names them. */
-const netConfFields = {
+/** Top-level keys besides `Backend`, as flannel names them. */
+export const netConfFields = {
   Network: text('an IPv4 CIDR', 'pod network of the cluster'),
   IPv6Network: text('an IPv6 CIDR', 'IPv6 pod network of the cluster'),
   EnableIPv4: withDefault(flag('give every node an IPv4 subnet'), true),

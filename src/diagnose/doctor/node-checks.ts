@@ -139,7 +139,7 @@ function checkSettings(): Finding[] {
     warning(
       'setting-refused',
       describeRefusedSysctl(setting),
-      `mount the host's /proc/sys/net at /host/proc/sys/net (docs/deploy/kube-ripstop.yml), or set it on the host`,
+      `mount the host's /proc/sys/net at /host/proc/sys/net (docs/deploy/kustomize/base/kube-ripstop.yml), or set it on the host`,
     ),
   );
 }

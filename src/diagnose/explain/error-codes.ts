@@ -94,7 +94,7 @@ export const ERROR_CODES: Readonly<Record<FaultCode, ExplanationText>> = {
     meaning: 'The API server refused a request.',
     cause: 'The service account lacks a permission (RBAC), or the object has changed.',
     evidence: 'The message has the status of the answer. `kubectl auth can-i` tests a permission.',
-    remedy: 'Apply the roles of docs/deploy/kube-ripstop.yml.',
+    remedy: 'Apply the roles of docs/deploy/kustomize/base/kube-ripstop.yml.',
   },
   EREPORT: {
     meaning: 'A file is not a report of `ripstop report`, or it lacks the part that a command needs.',

@@ -76,7 +76,7 @@ export const FINDINGS: Readonly<Record<Finding['kind'], ExplanationText>> = {
     cause: '/proc/sys is mounted read-only in the container, or the setting does not exist in this kernel.',
     evidence: DOCTOR,
     remedy:
-      "Mount the host's /proc/sys/net as docs/deploy/kube-ripstop.yml does, or set the value on the host.",
+      "Mount the host's /proc/sys/net as docs/deploy/kustomize/base/kube-ripstop.yml does, or set the value on the host.",
   },
   'underlay-blocked': {
     meaning: 'A peer answers neither over the underlay nor through the tunnel.',

@@ -11,8 +11,8 @@ import { parseNetConf } from '../../../src/agent/config/net-conf.ts';
 import { discovery } from '../../fixtures/kube/cluster-objects.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 
-const MANIFEST = `${CHECKOUT}docs/deploy/kube-ripstop.yml`;
-const CLEANUP = `${CHECKOUT}docs/deploy/kube-ripstop-cleanup.yml`;
+const MANIFEST = `${CHECKOUT}docs/deploy/kustomize/base/kube-ripstop.yml`;
+const CLEANUP = `${CHECKOUT}docs/deploy/kustomize/base/kube-ripstop-cleanup.yml`;
 const run = promisify(execFile);
 
 t.test('the manifest passes kubectl’s client-side dry run', { skip: skipUnless('kubectl') }, async t => {

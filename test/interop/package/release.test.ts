@@ -16,8 +16,13 @@ const DATE = '2026-12-01';
 /** Files that the command reads; those of the working tree are tested, committed or not. */
 const OWN = [
   ...['package.json', 'package-lock.json', 'CHANGELOG.md', 'README.md', '.ci/release.mjs', '.gitignore'],
-  ...['docs/guides/operate/migration.md', 'docs/deploy/Dockerfile', 'docs/deploy/kube-ripstop.yml'],
-  'docs/deploy/kube-ripstop-cleanup.yml',
+  ...[
+    'docs/guides/operate/migration.md',
+    'docs/deploy/Dockerfile',
+    'docs/deploy/kustomize/base/kube-ripstop.yml',
+  ],
+  'docs/deploy/kustomize/base/kube-ripstop-cleanup.yml',
+  'docs/deploy/helm/Chart.yaml',
 ];
 
 const read = (root: string, path: string) => readFileSync(join(root, path), 'utf8');
@@ -74,7 +79,11 @@ function following(version: string): string {
 t.test('every place that names the image has the version of package.json', async t => {
   const version = versionOf(CHECKOUT);
   for (const path of OWN.filter(path => /^(README|docs)/.test(path))) {
-    const named = [...read(CHECKOUT, path).matchAll(/\bripstop:(\d[\w.]*)|^ARG VERSION=(\S+)/gm)];
+    const named = [
+      ...read(CHECKOUT, path).matchAll(
+        /\bripstop:(\d[\w.]*)|^(?:ARG VERSION=|version: |appVersion: ")([\d.]+)/gm,
+      ),
+    ];
     t.ok(named.length > 0, path);
     t.same(
       named.map(match => match[1] ?? match[2]).filter(other => other !== version),

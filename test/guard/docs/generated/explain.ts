@@ -19,8 +19,7 @@ export function renderExplanations(): string {
   ].join('\n\n')}`;
 }
 
-/** The file docs/deploy/prometheus-rules.yml. */
-export function renderRules(): string {
+function ruleGroups(): object[] {
   const rules = Object.entries(ALERTS).map(([alert, { expr, for: held, severity, meaning }]) => ({
     alert,
     expr,
@@ -28,7 +27,23 @@ export function renderRules(): string {
     labels: { severity },
     annotations: { summary: meaning, runbook: `ripstop explain ${alert}` },
   }));
-  const head =
-    '# Alerting rules for Prometheus, generated from src/diagnose/explain/alerts.ts.\n# `ripstop explain NAME` prints causes and remedies of each.\n';
-  return `${head}${stringify({ groups: [{ name: 'ripstop', rules }] }, { lineWidth: 0 })}`;
+  return [{ name: 'ripstop', rules }];
+}
+
+const HEAD =
+  '# Alerting rules for Prometheus, generated from src/diagnose/explain/alerts.ts.\n# `ripstop explain NAME` prints causes and remedies of each.\n';
+
+/** The file docs/deploy/prometheus-rules.yml. */
+export function renderRules(): string {
+  return `${HEAD}${stringify({ groups: ruleGroups() }, { lineWidth: 0 })}`;
+}
+
+/** The same rules as an object of the Prometheus operator, for kustomize. */
+export function renderPrometheusRule(): string {
+  const object = {
+    ...{ apiVersion: 'monitoring.coreos.com/v1', kind: 'PrometheusRule' },
+    metadata: { name: 'ripstop', namespace: 'kube-ripstop' },
+    spec: { groups: ruleGroups() },
+  };
+  return `${HEAD}${stringify(object, { lineWidth: 0 })}`;
 }
