@@ -7,6 +7,7 @@ import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import { parseFlags } from '../../../src/agent/config/flags.ts';
 import { parseNetConf } from '../../../src/agent/config/net-conf.ts';
 import { installCni } from '../../../src/cni/install.ts';
+import { must } from '../../../src/lab/command.ts';
 import {
   API_VERSIONS,
   faultsOf,
@@ -362,6 +363,23 @@ t.test(
     }
   },
 );
+
+t.test('the commands of the workflow for real clusters have values of the chart', { skip }, async t => {
+  for (const kind of ['kind', 'k3s']) {
+    const printed = must([process.execPath, `${CHECKOUT}.ci/cluster.mjs`, kind, '--print']);
+    t.match(printed, /printed, nothing was run/);
+    const commands = [...printed.matchAll(/^\$ helm (?:install|upgrade) ripstop docs\/deploy\/helm (.*)$/gm)];
+    t.equal(commands.length, kind === 'kind' ? 3 : 2);
+    for (const [, options] of commands) {
+      const objects = render(
+        t.testdir({}),
+        {},
+        ...options!.split(' ').filter(one => one.startsWith('--set')),
+      );
+      t.ok(find(objects, 'DaemonSet'), options!);
+    }
+  }
+});
 
 t.test('helm refuses bad values and says where', { skip }, async t => {
   for (const [values, error] of [
