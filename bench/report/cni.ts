@@ -1,6 +1,6 @@
+import { quantile } from '../../src/measure/figures/statistics.ts';
 import { cells, distinct, indexCells, labelOf } from './rows.ts';
 import type { BenchFile, FigureId } from './samples.ts';
-import { quantile } from './statistics.ts';
 
 const REFERENCE = 'cni-go';
 

@@ -1,6 +1,6 @@
+import { mannWhitney } from '../../src/measure/figures/statistics.ts';
 import { type Cell, cells, indexCells, labelOf, show } from './rows.ts';
 import { type BenchFile, FIGURES } from './samples.ts';
-import { mannWhitney } from './statistics.ts';
 
 export interface Change {
   before: Cell;

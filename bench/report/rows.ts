@@ -1,5 +1,5 @@
+import { type Summary, summarize } from '../../src/measure/figures/statistics.ts';
 import { type BenchFile, FIGURES, type FigureId, type Sample } from './samples.ts';
-import { type Summary, summarize } from './statistics.ts';
 
 /** The samples of one figure of one contender in one condition, summed up. */
 export interface Cell extends Summary {

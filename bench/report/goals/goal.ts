@@ -1,7 +1,7 @@
+import { mannWhitney } from '../../../src/measure/figures/statistics.ts';
 import { CHANCE, FEWEST, LEAST_CHANGE } from '../compare.ts';
 import type { Cell } from '../rows.ts';
 import { FIGURES, type FigureId } from '../samples.ts';
-import { mannWhitney } from '../statistics.ts';
 
 export type Find = (contender: string, condition: string, figure: FigureId) => Cell | undefined;
 

@@ -1,4 +1,4 @@
-import { summarize } from '../../report/statistics.ts';
+import { summarize } from '../../../src/measure/figures/statistics.ts';
 
 /** One value of something that is watched, at the end of a cycle of churn. */
 export interface Point {

@@ -3,9 +3,9 @@ import { compareRuns, formatComparison } from '../../../bench/report/compare.ts'
 import { formatHtml } from '../../../bench/report/html.ts';
 import { joined } from '../../../bench/report/join.ts';
 import { formatMarkdown } from '../../../bench/report/markdown.ts';
-import { mannWhitney, quantile, summarize } from '../../../bench/report/statistics.ts';
 import { formatRun } from '../../../bench/report/table.ts';
 import { workerCollections } from '../../../bench/soak/collections.ts';
+import { mannWhitney, quantile, summarize } from '../../../src/measure/figures/statistics.ts';
 import { seeded } from '../../fixtures/random.ts';
 import { e2e, file, RUN } from './bench-file.ts';
 

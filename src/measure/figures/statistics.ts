@@ -10,8 +10,9 @@ export function summarize(values: readonly number[]): Summary | undefined {
   if (values.length === 0) return undefined;
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
-  const median = sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-  return { count: sorted.length, median, min: sorted[0]!, max: sorted.at(-1)! };
+  const median =
+    sorted.length % 2 === 1 ? (sorted[middle] ?? 0) : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
+  return { count: sorted.length, median, min: sorted[0] ?? 0, max: sorted.at(-1)! };
 }
 
 /** The value below which this share of the values lies (nearest rank). @param share 0..1 */
@@ -46,8 +47,8 @@ function waysByU(m: number, n: number): number[] {
     let result = memo.get(key);
     if (result === undefined) {
       result = new Array<number>(i * j + 1).fill(0);
-      for (const [u, count] of ways(i - 1, j).entries()) result[u + j]! += count;
-      for (const [u, count] of ways(i, j - 1).entries()) result[u]! += count;
+      for (const [u, count] of ways(i - 1, j).entries()) result[u + j] = (result[u + j] ?? 0) + count;
+      for (const [u, count] of ways(i, j - 1).entries()) result[u] = (result[u] ?? 0) + count;
       memo.set(key, result);
     }
     return result;
