@@ -24,6 +24,7 @@ namespace ripstop {
   X(udpPort, UdpPort)               \
   X(udpIgnorePathMtu, UdpIgnorePathMtu) \
   X(udpReportHeaders, UdpReportHeaders) \
+  X(udpReportTimes, UdpReportTimes) \
   X(udpPathMtu, UdpPathMtu)         \
   X(udpReceive, UdpReceive)         \
   X(udpSend, UdpSend)               \
@@ -48,6 +49,7 @@ namespace ripstop {
   X(packetOpen, PacketOpen)         \
   X(packetSend, PacketSend)         \
   X(packetReceive, PacketReceive)   \
+  X(frameOpen, FrameOpen)           \
   X(captureOpen, CaptureOpen)       \
   X(captureRead, CaptureRead)       \
   X(captureFilter, CaptureFilter)   \
@@ -92,6 +94,8 @@ namespace ripstop {
   X(source, BYTES, kSourceBytes)                 \
   X(source, HOP_LIMIT, kSourceHopLimit)          \
   X(source, FLOW_INFO, kSourceFlowInfo)          \
+  X(source, SECONDS, kSourceSeconds)             \
+  X(source, NANOSECONDS, kSourceNanoseconds)     \
   X(source, STRIDE, kSourceStride)               \
   X(verdict, PENDING, kPending)                  \
   X(verdict, FORWARD, kForward)                  \

@@ -14,6 +14,7 @@
         "netlink.cc",
         "nft.cc",
         "packet-capture.cc",
+        "packet-send.cc",
         "packet-socket.cc",
         "process.cc",
         "raw.cc",

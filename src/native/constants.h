@@ -57,7 +57,9 @@ enum SourceField : int {
   kSourceBytes = 6,
   kSourceHopLimit = 7,  // -1: not known
   kSourceFlowInfo = 8,
-  kSourceStride = 10,
+  kSourceSeconds = 9,  // 0: not known
+  kSourceNanoseconds = 10,
+  kSourceStride = 12,
 };
 
 // What a send or a write did, for the counters: added to, never cleared, by the native side.

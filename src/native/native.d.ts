@@ -96,6 +96,8 @@ export interface Native {
   udpIgnorePathMtu(fd: number, family: 4 | 6): number;
   /** Switches on and off that `udpReceive` fills SOURCE_HOP_LIMIT and the flow label of SOURCE_FLOW_INFO. 0 or -errno. */
   udpReportHeaders(fd: number, family: 4 | 6, isOn: number): number;
+  /** Has the kernel stamp each message when it arrives: `udpReceive` then fills SOURCE_SECONDS and SOURCE_NANOSECONDS. 0 or -errno. */
+  udpReportTimes(fd: number): number;
   /** Path MTU that the kernel has recorded towards an address, bytes of IP, or -errno. */
   udpPathMtu(netns: string, address: Uint8Array): number;
 
@@ -188,6 +190,10 @@ export interface Native {
   captureStop(fd: number): number;
   /** Frames that passed since the last call, and those of them that did not fit in the buffer. 0 or -errno. */
   captureStatistics(fd: number, counts: Int32Array): number;
+
+  // packet-send.cc -----------------------------------------------------------------------------------------
+  /** Socket that sends frames by the interface with this index: `tunWrite` writes to it as to a TAP. Throws. */
+  frameOpen(netns: string, link: number, bufferBytes: number): number;
 
   // packet-socket.cc ---------------------------------------------------------------------------------------
   /** Socket for IPv4 packets, without link header, of the interface with this index. Throws. */

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <ctime>
 
 #include "address.h"
 #include "call.h"
@@ -86,8 +87,8 @@ constexpr int kIpv6FlowInfo = 11;
 // Traffic class and flow label are the low 28 bits of the first word of an IPv6 header (RFC 8200 section 3).
 constexpr int kTrafficClassShift = 20;
 
-// Takes over a header field that the kernel reports: the traffic class always, the others as of udpReportHeaders. A flow info
-// of 0 is not reported.
+// Takes over what the kernel reports of a message: the traffic class always, the others as of udpReportHeaders and udpReportTimes.
+// A flow info of 0 is not reported.
 void ReadHeader(const cmsghdr* item, int32_t* source) {
   int32_t value = 0;
   if (item->cmsg_level == IPPROTO_IP && item->cmsg_type == IP_TOS) {
@@ -102,6 +103,11 @@ void ReadHeader(const cmsghdr* item, int32_t* source) {
   } else if (item->cmsg_level == IPPROTO_IPV6 && item->cmsg_type == kIpv6FlowInfo) {
     memcpy(&value, CMSG_DATA(item), sizeof value);
     source[kSourceFlowInfo] |= static_cast<int32_t>(ntohl(static_cast<uint32_t>(value)));
+  } else if (item->cmsg_level == SOL_SOCKET && item->cmsg_type == SCM_TIMESTAMPNS) {
+    timespec time;
+    memcpy(&time, CMSG_DATA(item), sizeof time);
+    source[kSourceSeconds] = static_cast<int32_t>(time.tv_sec);
+    source[kSourceNanoseconds] = static_cast<int32_t>(time.tv_nsec);
   }
 }
 
@@ -201,6 +207,15 @@ napi_value UdpIgnorePathMtu(napi_env env, napi_callback_info info) {
   return call.Number(SetDiscovery(fd, family == 6, IP_PMTUDISC_PROBE) ? 0 : -errno);
 }
 
+// udpReportTimes(fd) -> 0 or -errno. From then on the kernel stamps each message with the wall clock when it arrives, and udpReceive
+// hands the stamp over. Syscall: setsockopt.
+napi_value UdpReportTimes(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  const int fd = call.Fd(0);
+  if (!call.ok()) return nullptr;
+  return call.Number(SetOption(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1) ? 0 : -errno);
+}
+
 // udpReportHeaders(fd, family, isOn) -> 0 or -errno. From then on the kernel hands over hop limit and flow label of each message,
 // also of those that wait already: it reads them when the message is received. The traffic class is always there.
 // Syscall: setsockopt.
@@ -298,6 +313,7 @@ napi_value UdpReceive(napi_env env, napi_callback_info info) {
     source[kSourceTruncated] = (header.msg_flags & MSG_TRUNC) ? 1 : 0;
     source[kSourceHopLimit] = -1;
     source[kSourceFlowInfo] = 0;
+    source[kSourceSeconds] = source[kSourceNanoseconds] = 0;
     uint32_t stride = bytes;
     for (cmsghdr* item = CMSG_FIRSTHDR(&header); item; item = NextControl(&header, item)) {
       if (item->cmsg_level != IPPROTO_UDP || item->cmsg_type != UDP_GRO) {

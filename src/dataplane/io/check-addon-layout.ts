@@ -25,7 +25,11 @@ const SHARED: Constants = {
       'HEADROOM FRAME_MAX',
   ),
   peer: numbers(peer, 'PEER_', 'FAMILY PORT ADDRESS HEADER_BYTES HEADER UNSEGMENTED REMOTE_CHECKSUM STRIDE'),
-  source: numbers(source, 'SOURCE_', 'ADDRESS PORT TRUNCATED BYTES HOP_LIMIT FLOW_INFO STRIDE'),
+  source: numbers(
+    source,
+    'SOURCE_',
+    'ADDRESS PORT TRUNCATED BYTES HOP_LIMIT FLOW_INFO SECONDS NANOSECONDS STRIDE',
+  ),
   verdict: numbers(
     verdicts,
     '',

@@ -208,6 +208,7 @@ const FUNCTIONS: { readonly [Name in keyof Functions]: readonly Make[] } = {
   udpPort: [anyDescriptor],
   udpMemory: [anyDescriptor, ints(9, 8, 0)],
   udpIgnorePathMtu: [anyDescriptor, one(4, 6, 5, 0)],
+  udpReportTimes: [anyDescriptor],
   udpReportHeaders: [anyDescriptor, one(4, 6, 5, 0), one(0, 1, 2)],
   udpPathMtu: [netns, address],
   udpReceive: [
@@ -237,6 +238,7 @@ const FUNCTIONS: { readonly [Name in keyof Functions]: readonly Make[] } = {
   packetOpen: [netns, one(1, 2, 2 ** 31 - 1, 0)],
   packetSend: [descriptor('sockets'), one(1, 2, 0), bytes(6, 5, 0), bytes(20, 0, 1600, 70_000)],
   packetReceive: [anyDescriptor, bytes(64, 0, 1)],
+  frameOpen: [netns, one(1, 2, 2 ** 31 - 1, 0), one(4096, 1, 2 ** 30, 0)],
   captureOpen: [netns, one(1, 2, 2 ** 31 - 1, 0), one(0, 1, 64, 2 ** 31 - 1, -1), one(4096, 1, 2 ** 30, 0)],
   captureRead: [
     anyDescriptor,

@@ -76,6 +76,7 @@ const FUNCTIONS: Record<string, readonly Valid[]> = {
   udpPort: [fd],
   udpMemory: [fd, ints(9, new Int32Array(8))],
   udpIgnorePathMtu: [fd, number(4, 3, 5, 7)],
+  udpReportTimes: [fd],
   udpReportHeaders: [fd, number(4, 3, 5, 7), number(1, -1, 2)],
   udpPathMtu: [path, address],
   udpReceive: [
@@ -127,6 +128,7 @@ const FUNCTIONS: Record<string, readonly Valid[]> = {
   packetOpen: [path, number(1, 0, -1)],
   packetSend: [fd, number(1, 0, -1), bytes(6, new Uint8Array(5)), bytes(4)],
   packetReceive: [fd, bytes(4)],
+  frameOpen: [path, number(1, 0, -1), number(1, 0, -1, 2 ** 30)],
   captureOpen: [path, number(1, 0, -1), number(0, -1), number(1, 0, -1, 2 ** 30)],
   captureRead: [fd, bytes(100, new Uint8Array(17)), number(100, 0, -1, 17, 101), ints(10, new Int32Array(9))],
   captureStop: [fd],
