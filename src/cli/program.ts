@@ -1,6 +1,8 @@
 import { Command } from 'commander';
 import { addCompletion } from './commands/completion/completion.ts';
 import { addLab } from './commands/lab/lab.ts';
+import { addBlast } from './commands/measure/blast.ts';
+import { addSink } from './commands/measure/sink.ts';
 import { addAgent } from './commands/node/agent.ts';
 import { addCleanup } from './commands/node/cleanup.ts';
 import { addCni } from './commands/node/cni.ts';
@@ -43,6 +45,8 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   addCapture,
   addRecorder,
   addReplay,
+  addBlast,
+  addSink,
   addDoctor,
   addReport,
   addExplain,

@@ -26,6 +26,8 @@ import { costs } from '../../diagnose/cost.ts';
 import { KINDS } from '../../diagnose/explain/explanation.ts';
 import { missingFiles } from '../../diagnose/report/bundle.ts';
 import { traceAnswer } from '../../diagnose/trace/answer.ts';
+import { countedField } from '../../measure/sink/counted.ts';
+import { limitField, streamReport } from '../../measure/stream/report.ts';
 
 /** What a command prints with `--output`. */
 interface JsonFormat {
@@ -177,6 +179,9 @@ export const JSON_FORMATS = {
     lines: true,
     field: replayComparisonField,
   },
+  'ripstop-blast/1': { command: 'ripstop blast -o json', field: streamReport },
+  'ripstop-blast-limit/1': { command: 'ripstop blast --self-test -o json', field: limitField },
+  'ripstop-sink/1': { command: 'ripstop sink -o json', lines: true, field: countedField },
   'ripstop-explain/1': {
     command: 'ripstop explain -o json',
     field: record({ explanations: described('one, or all without a name', listOf(explanation)) }),

@@ -1,0 +1,68 @@
+import type { Socket } from 'node:net';
+import { StringDecoder } from 'node:string_decoder';
+import { RipstopError } from '../../base/errors.ts';
+
+/** Longest line, which is the figures of a stream. */
+const LINE_MAX = 1 << 20;
+
+/** JSON values over TCP, one per line. */
+export class Lines {
+  readonly socket: Socket;
+  readonly #waiting: { take: (line: string | undefined) => void; fail: (error: Error) => void }[] = [];
+  readonly #lines: string[] = [];
+  #rest = '';
+  #isEnded = false;
+  #error: Error | undefined;
+  readonly #decoder = new StringDecoder('utf8');
+  readonly #onData = (chunk: Buffer): void => this.#take(this.#decoder.write(chunk));
+
+  constructor(socket: Socket) {
+    this.socket = socket;
+    socket.setNoDelay(true);
+    socket.on('data', this.#onData);
+    socket.on('error', error => this.#end(error));
+    socket.on('end', () => this.#end());
+    socket.on('close', () => this.#end());
+  }
+
+  #take(chunk: string): void {
+    const parts = (this.#rest + chunk).split('\n');
+    this.#rest = parts.pop() ?? '';
+    if (this.#rest.length > LINE_MAX) {
+      this.#end(new RipstopError('ESOCKET', `a line of more than ${LINE_MAX} characters`));
+      this.socket.destroy();
+    }
+    for (const line of parts) {
+      const waiting = this.#waiting.shift();
+      if (waiting) waiting.take(line);
+      else this.#lines.push(line);
+    }
+  }
+
+  #end(error?: Error): void {
+    this.#isEnded = true;
+    this.#error ??= error;
+    for (const { take, fail } of this.#waiting.splice(0))
+      if (this.#error) fail(this.#error);
+      else take(undefined);
+  }
+
+  /** The socket. Its bytes are not read as lines from now on. */
+  release(): Socket {
+    this.socket.off('data', this.#onData);
+    return this.socket;
+  }
+
+  send(value: object): void {
+    if (!this.socket.destroyed) this.socket.write(`${JSON.stringify(value)}\n`);
+  }
+
+  /** The next line, undefined when the other end has closed the connection. @throws the error of the connection */
+  async next(): Promise<string | undefined> {
+    const line = this.#lines.shift();
+    if (line !== undefined) return line;
+    if (this.#error) throw this.#error;
+    if (this.#isEnded) return undefined;
+    return new Promise((take, fail) => this.#waiting.push({ take, fail }));
+  }
+}
