@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { addCompletion } from './commands/completion/completion.ts';
 import { addLab } from './commands/lab/lab.ts';
+import { addBench } from './commands/measure/bench.ts';
 import { addBlast } from './commands/measure/blast.ts';
 import { addSink } from './commands/measure/sink.ts';
 import { addAgent } from './commands/node/agent.ts';
@@ -47,6 +48,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   addReplay,
   addBlast,
   addSink,
+  addBench,
   addDoctor,
   addReport,
   addExplain,

@@ -26,6 +26,8 @@ import { costs } from '../../diagnose/cost.ts';
 import { KINDS } from '../../diagnose/explain/explanation.ts';
 import { missingFiles } from '../../diagnose/report/bundle.ts';
 import { traceAnswer } from '../../diagnose/trace/answer.ts';
+import { comparisonField } from '../../measure/bench/compare.ts';
+import { benchField } from '../../measure/bench/report.ts';
 import { countedField } from '../../measure/sink/counted.ts';
 import { limitField, streamReport } from '../../measure/stream/report.ts';
 
@@ -182,6 +184,11 @@ export const JSON_FORMATS = {
   'ripstop-blast/1': { command: 'ripstop blast -o json', field: streamReport },
   'ripstop-blast-limit/1': { command: 'ripstop blast --self-test -o json', field: limitField },
   'ripstop-sink/1': { command: 'ripstop sink -o json', lines: true, field: countedField },
+  'ripstop-bench-path/1': { command: 'ripstop bench -o json', field: benchField },
+  'ripstop-bench-comparison/1': {
+    command: 'ripstop bench --compare FILE FILE -o json',
+    field: comparisonField,
+  },
   'ripstop-explain/1': {
     command: 'ripstop explain -o json',
     field: record({ explanations: described('one, or all without a name', listOf(explanation)) }),
