@@ -1,4 +1,4 @@
-import type { Arrivals } from './trial.ts';
+import type { TrainArrivals } from './trial.ts';
 
 /** Attempts of one peer that are remembered: it makes one at a time. */
 const ATTEMPTS = 4;
@@ -18,7 +18,7 @@ export class ArrivalBook {
   readonly #peers = new Map<string, FromPeer>();
 
   /** A datagram arrived intact. */
-  note(id: string, nonce: string, kind: keyof Arrivals, place: number): void {
+  note(id: string, nonce: string, kind: keyof TrainArrivals, place: number): void {
     const { attempts } = this.#of(id);
     let attempt = attempts.get(nonce);
     if (!attempt) {
@@ -31,7 +31,7 @@ export class ArrivalBook {
   }
 
   /** The answer to a question; undefined when the peer asks too often. @param nowMs monotonic */
-  answer(id: string, nonce: string, nowMs: number): Arrivals | undefined {
+  answer(id: string, nonce: string, nowMs: number): TrainArrivals | undefined {
     const peer = this.#of(id);
     const second = Math.floor(nowMs / 1000);
     if (peer.second !== second) peer.answers = 0;

@@ -2,7 +2,7 @@ import { described, nullable, oneOf, record, string, type ValueOf } from '../../
 import type { Peer } from '../../dataplane/descriptor/peer.ts';
 import type { ProofLimits } from '../../dataplane/proof-port.ts';
 import { describeShape, shapesFor, type TrainShape } from './shapes.ts';
-import { type Arrivals, Trial } from './trial.ts';
+import { ProofTrial, type TrainArrivals } from './trial.ts';
 
 /** Time in which a train arrives before the peer is asked. */
 const ARRIVE_MS = 250;
@@ -47,7 +47,7 @@ export class PeerProof {
   /** When the next trial is due. */
   dueAt: number;
   readonly #intervalMs: number;
-  #trial: Trial | undefined;
+  #trial: ProofTrial | undefined;
   #overhead = 0;
   #attempt: Attempt | undefined;
   #failures = 0;
@@ -63,13 +63,13 @@ export class PeerProof {
   }
 
   begin(limits: ProofLimits): void {
-    this.#trial = new Trial(shapesFor(limits));
+    this.#trial = new ProofTrial(shapesFor(limits));
     this.#overhead = limits.overhead;
     this.#attempt = undefined;
   }
 
   /** The peer answered; an answer to anything but the present attempt is ignored. */
-  answered(nonce: string, arrivals: Arrivals): void {
+  answered(nonce: string, arrivals: TrainArrivals): void {
     if (!this.#attempt || this.#attempt.questions === 0 || this.#attempt.nonce !== nonce) return;
     this.#attempt = undefined;
     this.#trial?.answered(arrivals);
@@ -97,7 +97,7 @@ export class PeerProof {
     return false;
   }
 
-  #end(trial: Trial, nowMs: number): boolean {
+  #end(trial: ProofTrial, nowMs: number): boolean {
     this.#trial = undefined;
     const { outcome, broken } = trial;
     const isResult = outcome === 'intact' || outcome === 'broken';

@@ -8,7 +8,7 @@ const ANSWERS_MOST = 12;
 const SILENT_MOST = 2;
 
 /** Sets have bit n for place n. */
-export interface Arrivals {
+export interface TrainArrivals {
   readonly train: bigint;
   readonly alone: bigint;
 }
@@ -29,7 +29,7 @@ export class ShapeTrial {
   }
 
   /** One answer. */
-  note({ train, alone }: Arrivals): void {
+  note({ train, alone }: TrainArrivals): void {
     this.#answers++;
     this.#arrived |= train;
     this.#suspects &= ~train & alone;
@@ -53,7 +53,7 @@ export class ShapeTrial {
 export type TrialOutcome = 'intact' | 'broken' | 'undecided' | 'unanswered';
 
 /** The trains of all shapes to one peer, one after the other; the first broken shape ends the trial. */
-export class Trial {
+export class ProofTrial {
   readonly #shapes: readonly TrainShape[];
   #at = 0;
   #current: ShapeTrial | undefined;
@@ -83,7 +83,7 @@ export class Trial {
     return { shape, places: this.#current.brokenPlaces };
   }
 
-  answered(arrivals: Arrivals): void {
+  answered(arrivals: TrainArrivals): void {
     const { shape } = this;
     if (!shape) return;
     this.#silent = 0;

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { describeShape, shapesFor, type TrainShape } from '../../../../src/agent/proof/shapes.ts';
-import { type Arrivals, ShapeTrial, Trial } from '../../../../src/agent/proof/trial.ts';
+import { ProofTrial, ShapeTrial, type TrainArrivals } from '../../../../src/agent/proof/trial.ts';
 import { Random } from '../../../fixtures/random.ts';
 
 const VXLAN = { packet: 1450, overhead: 22, message: 65_507 };
@@ -31,7 +31,7 @@ const NINE: TrainShape = { segments: 9, bytes: 1450, tail: 1450 };
 const ALL = (1n << 9n) - 1n;
 
 /** The outcome after answers, and how many it took. */
-function judge(answers: Iterable<Arrivals>): [string | undefined, number, number] {
+function judge(answers: Iterable<TrainArrivals>): [string | undefined, number, number] {
   const trial = new ShapeTrial(NINE);
   let count = 0;
   for (const answer of answers) {
@@ -41,7 +41,7 @@ function judge(answers: Iterable<Arrivals>): [string | undefined, number, number
   }
   return [trial.outcome, count, trial.brokenPlaces];
 }
-const always = (answer: Arrivals) => Array<Arrivals>(20).fill(answer);
+const always = (answer: TrainArrivals) => Array<TrainArrivals>(20).fill(answer);
 
 t.test('a place that never arrives in a train and always alone is broken', async t => {
   t.same(judge(always({ train: ALL, alone: ALL })).slice(0, 2), ['intact', 1]);
@@ -82,8 +82,8 @@ t.test('ordinary loss is not taken for a broken offload', async t => {
 
 t.test('a trial tries each shape, and ends with the first broken one', async t => {
   const shapes = shapesFor(VXLAN);
-  const run = (answer: (shape: TrainShape, turn: number) => Arrivals | undefined) => {
-    const trial = new Trial(shapes);
+  const run = (answer: (shape: TrainShape, turn: number) => TrainArrivals | undefined) => {
+    const trial = new ProofTrial(shapes);
     let turn = 0;
     for (let { shape } = trial; shape; { shape } = trial) {
       const arrivals = answer(shape, turn++);
