@@ -11,6 +11,8 @@ import { HEADERS } from './udp-sender.ts';
 /** Smallest packet that holds the header: of IPv4, 46 bytes, which is an Ethernet frame of 64. */
 export const sizeMin = (family: 4 | 6): number => HEADERS[family] + BYTES;
 export const SIZE_MAX = 65_535;
+/** What Ethernet carries (IEEE 802.3). */
+export const ETHERNET_MTU = 1500;
 
 /** The simple Internet mix: 7 of 40 bytes, 4 of 576, 1 of 1500, interleaved. The small ones are raised to what holds the header. */
 const IMIX = [40, 576, 40, 40, 576, 40, 1500, 40, 576, 40, 576, 40];
@@ -37,11 +39,15 @@ export function parseSizes(text: string): Sizes {
   return { kind: 'fixed', bytes };
 }
 
-/** The bytes of the packets, in turn. @throws RipstopError ECONFIG, ECAPTURE */
-export async function sizesOf(sizes: Sizes, family: 4 | 6): Promise<Uint16Array> {
+/**
+ * The bytes of the packets, in turn.
+ * @param mtu those of a mix or a capture that are larger are cut to it
+ * @throws RipstopError ECONFIG, ECAPTURE
+ */
+export async function sizesOf(sizes: Sizes, family: 4 | 6, mtu = SIZE_MAX): Promise<Uint16Array> {
   const min = sizeMin(family);
   const raised = (list: readonly number[]) =>
-    Uint16Array.from(list, bytes => Math.min(SIZE_MAX, Math.max(min, bytes)));
+    Uint16Array.from(list, bytes => Math.min(mtu, Math.max(min, bytes)));
   switch (sizes.kind) {
     case 'imix':
       return raised(IMIX);

@@ -99,7 +99,7 @@ function asksOf({ medium }: StreamPlan, invitation: Invitation | undefined): boo
 async function compareClocks(
   generator: Generator,
   invitation: Invitation,
-  { probes, medium, to }: StreamPlan,
+  { probes, medium, to, sizes }: StreamPlan,
   signal: AbortSignal,
 ): Promise<Compared | undefined> {
   const { offset } = await generator.probe(probes);
@@ -107,7 +107,7 @@ async function compareClocks(
     throw new RipstopError(
       'EREFUSED',
       `the sink at ${formatEndpoint(to.address, to.port)} answers over TCP, but not over UDP port ${invitation.port}`,
-      'a firewall between them may drop UDP',
+      `a firewall between them may drop UDP, or the path packets of ${sizes.reduce((a, b) => Math.max(a, b))} bytes (--size)`,
     );
   const isSame = invitation.bootId !== '' && invitation.bootId === bootId();
   const origins = (generator.originSeconds - invitation.originSeconds) * 1e9;

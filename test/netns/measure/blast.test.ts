@@ -288,3 +288,32 @@ t.test('nothing is sent without an invitation, except by force', { skip }, async
   });
   t.equal(seen, 500);
 });
+
+t.test(
+  'a path with a smaller MTU: the default fits, a mix is cut, a larger size is refused',
+  { skip },
+  async t => {
+    const [one, two] = pairFor(t);
+    await sinkFor(t, two);
+    for (const [family, address] of [
+      [4, '10.9.0.2'],
+      [6, 'fd09::2'],
+    ] as const) {
+      one.ip(`route replace ${address} dev eth0 mtu 1450`);
+      const stream = ['--packets', '60', '--rate', '600pps', '--for', '5m'];
+      const usual = await blast(one, address, ...stream);
+      t.same([usual.sizes, usual.received?.packets], [[1450, 1450], 60]);
+      const mixed = await blast(one, address, ...stream, '--size', 'imix');
+      t.same([mixed.sizes, mixed.received?.packets], [[family === 4 ? 46 : 66, 1450], 60]);
+      for (const command of ['blast', 'bench']) {
+        const refused = ripstop(one, command, address, '--size', '1451');
+        t.equal((await refused.ended).code, 2);
+        t.match(
+          refused.stderr,
+          /1451 bytes; the path to .* takes at most 1450.*give --size 1450 or less/,
+          command,
+        );
+      }
+    }
+  },
+);

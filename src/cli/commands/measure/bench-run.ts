@@ -9,8 +9,9 @@ import { type BenchReport, benchField } from '../../../measure/bench/report.ts';
 import { runBench } from '../../../measure/bench/run.ts';
 import { SinkClient } from '../../../measure/control/client.ts';
 import { DEFAULT_PORT } from '../../../measure/control/messages.ts';
-import { sizeMin } from '../../../measure/send/sizes.ts';
-import { resolveTarget } from '../../../measure/send/target.ts';
+import { pathMtuTo, requireFit } from '../../../measure/send/path-mtu.ts';
+import { ETHERNET_MTU, sizeMin } from '../../../measure/send/sizes.ts';
+import { resolveTarget, type Target } from '../../../measure/send/target.ts';
 import { objectText } from '../../json/print.ts';
 import type { OutputOptions } from '../../options.ts';
 import { ProgressLine } from '../../terminal/progress.ts';
@@ -18,7 +19,7 @@ import { stopOnSignal } from '../../terminal/stop.ts';
 import { benchText, comparisonText } from './bench-text.ts';
 
 export interface BenchOptions extends OutputOptions {
-  readonly size: readonly number[];
+  readonly size?: readonly number[];
   readonly repeats: number;
   readonly trial: number;
   readonly loss: number;
@@ -30,6 +31,9 @@ export interface BenchOptions extends OutputOptions {
   readonly html?: string;
   readonly compare?: readonly string[];
 }
+
+/** What is measured besides the largest packets when nothing is asked for. */
+const SIZES = [46, 512];
 
 /** Runs `ripstop bench`. @throws RipstopError */
 export async function runBenchCommand(sink: string | undefined, options: BenchOptions): Promise<void> {
@@ -54,7 +58,7 @@ async function measure(sink: string, options: BenchOptions): Promise<BenchReport
     const plan = {
       ...{ to, repeats: options.repeats, trialMs: options.trial, flows: options.flows, hasTcp: options.tcp },
       source: formatAddress(unmapped(requireAddress(client.localAddress.replace(/%.*/, '')))),
-      sizes: [...new Set(options.size.map(size => Math.max(size, sizeMin(to.family))))].sort((a, b) => a - b),
+      sizes: sizesFor(to, options.size),
       lossLimit: options.loss / 100,
       gso: options.gso ?? false,
     };
@@ -67,6 +71,14 @@ async function measure(sink: string, options: BenchOptions): Promise<BenchReport
     line.clear();
     client.close();
   }
+}
+
+/** @throws RipstopError ECONFIG when a size that was asked for does not fit the path */
+function sizesFor(to: Target, asked: readonly number[] | undefined): number[] {
+  const mtu = pathMtuTo(to);
+  for (const size of asked ?? []) requireFit(size, mtu, to);
+  const sizes = asked ?? [...SIZES, Math.min(ETHERNET_MTU, mtu)];
+  return [...new Set(sizes.map(size => Math.max(size, sizeMin(to.family))))].sort((a, b) => a - b);
 }
 
 /** What is left, once enough is done to tell. */

@@ -23,10 +23,10 @@ export function addBench(program: Command): void {
         'repeats is the confidence interval. Sizes and bit rates are those of IP packets.',
     )
     .argument('[sink]', 'address or name of the sink, with its port if it is not 5299')
-    .addOption(
-      new Option('--size <bytes>', 'sizes of the IP packets, comma-separated')
-        .default([46, 512, 1500], '46,512,1500')
-        .argParser(sizes),
+    .option(
+      '--size <bytes>',
+      'sizes of the IP packets, comma-separated (default: 46,512 and 1500 or what fits the path)',
+      sizes,
     )
     .addOption(
       new Option('--repeats <count>', 'how often everything is measured')

@@ -5,8 +5,9 @@ import { SinkClient } from '../../../measure/control/client.ts';
 import { DEFAULT_PORT } from '../../../measure/control/messages.ts';
 import type { FlowOptions } from '../../../measure/send/generator.ts';
 import type { Medium } from '../../../measure/send/medium.ts';
+import { pathMtuTo, requireFit } from '../../../measure/send/path-mtu.ts';
 import { measureLimit } from '../../../measure/send/self-test.ts';
-import { parseSizes, sizesOf } from '../../../measure/send/sizes.ts';
+import { ETHERNET_MTU, parseSizes, SIZE_MAX, sizesOf } from '../../../measure/send/sizes.ts';
 import { resolveTarget, type Target } from '../../../measure/send/target.ts';
 import type { Rate, StreamPlan } from '../../../measure/stream/plan.ts';
 import { runStream } from '../../../measure/stream/run.ts';
@@ -20,7 +21,7 @@ import type { RateOption } from './parse.ts';
 export interface BlastOptions extends OutputOptions {
   readonly rate: RateOption;
   readonly link?: number;
-  readonly size: string;
+  readonly size?: string;
   readonly for: number;
   readonly packets: number;
   readonly flows: number;
@@ -90,7 +91,6 @@ export async function runBlastCommand(sink: string | undefined, options: BlastOp
 
 async function planOf(to: Target, options: BlastOptions, local: string | undefined): Promise<StreamPlan> {
   const { family } = to;
-  const sizes = await sizesOf(parseSizes(options.size), family);
   const flows = flowsOf(options);
   const gso = options.gso ?? false;
   const any = family === 4 ? '0.0.0.0' : '::';
@@ -98,6 +98,10 @@ async function planOf(to: Target, options: BlastOptions, local: string | undefin
   const isDevice = options.tun !== undefined || options.tap !== undefined;
   const source = isDevice ? own : (options.source ?? own);
   const medium = mediumOf(options, own);
+  const mtu = medium.kind === 'udp' ? pathMtuTo(to) : SIZE_MAX;
+  const asked = parseSizes(options.size ?? String(Math.min(ETHERNET_MTU, mtu)));
+  if (asked.kind === 'fixed') requireFit(asked.bytes, mtu, to);
+  const sizes = await sizesOf(asked, family, mtu);
   return {
     ...{ to, source, sizes, flows, gso, medium },
     rate: { unit: 'packets', perSecond: 0 },
@@ -163,7 +167,7 @@ async function rateOf(
 
 async function printLimit(options: BlastOptions): Promise<void> {
   const family = 4;
-  const sizes = await sizesOf(parseSizes(options.size), family);
+  const sizes = await sizesOf(parseSizes(options.size ?? String(ETHERNET_MTU)), family);
   const flows = flowsOf(options);
   const limit = async (gso: boolean) => Math.round(await measureLimit({ sizes, flows, gso, family }));
   const figures = {

@@ -36,11 +36,10 @@ export function addBlast(program: Command): void {
         '(default: per cent of the rate that arrives when as much as possible is sent for 1 s)',
       linkOption,
     )
-    .addOption(
-      new Option(
-        '--size <size>',
-        'bytes of the IP packets, imix (7:4:1 of 46, 576 and 1500), or a capture file',
-      ).default('1500'),
+    .option(
+      '--size <size>',
+      'bytes of the IP packets, imix (7:4:1 of 46, 576 and 1500), or a capture file; the last two are cut to what fits the path ' +
+        '(default: 1500, or what fits)',
     )
     .addOption(new Option('--for <time>', 'duration').default(10_000, '10s').argParser(durationOption))
     .addOption(
