@@ -42,7 +42,7 @@ const targets: Targets = {
 
 const descriptors = (): string[] => readdirSync('/proc/self/fd');
 /** Open functions of the addon return a descriptor that their caller closes. */
-const OPENS = /^(?:(?:tun|udp|raw|echo|netlink|packet|capture|file|event)Open|bpfMap|bpfProgram)$/;
+const OPENS = /^(?:(?:tun|udp|raw|echo|netlink|packet|frame|capture|file|event)Open|bpfMap|bpfProgram)$/;
 
 function isErrorWithCode(error: unknown): boolean {
   return error instanceof Error && typeof (error as { code?: unknown }).code === 'string';
