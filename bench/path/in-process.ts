@@ -130,7 +130,7 @@ export function forwarderAlone({ direction, mode, peers, tables, watched = false
     gsoPackets: 0,
   };
   const inward = { ...common, config };
-  const turn = (): number => (ingress ? forwardIngressBatch(inward, 0) : forwardEgressBatch(egress, 0));
+  const turn = (): number => (ingress ? forwardIngressBatch(inward) : forwardEgressBatch(egress));
   return {
     turns(n) {
       let frames = 0;

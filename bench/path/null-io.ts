@@ -42,7 +42,7 @@ export class NullIo implements FrameDevice, DatagramPort {
     this.sources = new Int32Array(capacity * SOURCE_STRIDE);
   }
 
-  readBatch(batch: Batch, _timeoutMs: number): number {
+  readBatch(batch: Batch): number {
     const table = batch.table;
     const { count, room, lead, length } = this.#layout;
     for (let i = 0; i < batch.capacity; i++) {
@@ -60,7 +60,7 @@ export class NullIo implements FrameDevice, DatagramPort {
     return batch.capacity;
   }
 
-  receiveBatch(batch: Batch, timeoutMs: number): number {
+  receiveBatch(batch: Batch): number {
     const first = this.#next;
     const sources = this.sources;
     for (let i = 0; i < batch.capacity; i++) {
@@ -70,7 +70,7 @@ export class NullIo implements FrameDevice, DatagramPort {
       sources[at + SOURCE_PORT] = 8472;
       sources[at + SOURCE_BYTES] = this.#layout.length;
     }
-    return this.readBatch(batch, timeoutMs);
+    return this.readBatch(batch);
   }
 
   writeBatch(batch: Batch, count: number): number {

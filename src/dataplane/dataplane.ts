@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { elementAt } from '../base/at.ts';
 import type { RipstopError } from '../base/errors.ts';
 import { heapTrim } from '../base/memory/heap-trim.ts';
@@ -17,19 +18,25 @@ import { describeOffloads, type Offloads, probeOffloads } from './io/offloads.ts
 import { persistTun } from './io/tun.ts';
 import { openReceivers, openSenders, reportHeaders, sendersOf } from './io/udp.ts';
 import { openDevice, openRaw } from './open-descriptors.ts';
-import { type DataPlaneOptions, DEFAULT_CAPACITY } from './options.ts';
+import { type DataPlaneOptions, DEFAULT_CAPACITY, type ThreadsPerQueue } from './options.ts';
 import { PathChecks } from './path-checks.ts';
 import { PeerSet } from './peer-set.ts';
 import { ProofPort } from './proof-port.ts';
 import { type PlaneRecord, planeRecord } from './replay/plane-copy.ts';
 import { PathMtus } from './slow-path/path-mtu.ts';
 import { type CounterSnapshot, snapshot, verdictsOf, workerCounts } from './snapshot.ts';
-import { type WorkerPlan, type WorkerStages, WorkerSupervisor } from './supervisor.ts';
+import { type WorkerStages, WorkerSupervisor } from './supervisor.ts';
 import type { TableCapacity } from './tables/capacity.ts';
 import { TablesWriter } from './tables/writer.ts';
 import { TapRegistry } from './tap/registry.ts';
-import type { WorkerReport } from './worker.ts';
-import { DIRECTIONS, workerIo } from './worker-io.ts';
+import {
+  directionsOf,
+  indicesOf,
+  threadsFor,
+  type WorkerReport,
+  workerDirections,
+  workerIo,
+} from './worker-plans.ts';
 
 export { VERDICTS } from './descriptor/verdicts.ts';
 export { ALL_OFFLOADS } from './io/offloads.ts';
@@ -69,6 +76,7 @@ export class DataPlane {
   readonly #supervisor: WorkerSupervisor;
   #kernelCounters: KernelCounters | undefined;
   readonly #sendOnly: readonly number[];
+  readonly #threads: ThreadsPerQueue;
   /** Of this object, to be closed with it. */
   readonly #descriptors: number[];
   readonly #segmentMtu = new Int32Array(new SharedArrayBuffer(4));
@@ -130,10 +138,10 @@ export class DataPlane {
 
     const { peers, ...room } = options.capacity ?? DEFAULT_CAPACITY;
     const first = Math.min(peers, options.mostPeers ?? peers);
-    this.#writer = new TablesWriter({ ...room, peers: first, readers: queues * 2 }, options, slot =>
+    this.#writer = new TablesWriter({ ...room, peers: first, readers: directionsOf(queues) }, options, slot =>
       this.#resetSlot(slot),
     );
-    this.#memory = new GrowingMemory(this.#writer, queues * 2);
+    this.#memory = new GrowingMemory(this.#writer, directionsOf(queues));
     this.#peers = new PeerSet(options, this.#writer, this.#paths, capacity => this.#grow(capacity));
     const ports = this.#sendOnly.map(fd => native.udpPort(fd));
     const sourcePorts = sendersOf(ports, port);
@@ -141,19 +149,18 @@ export class DataPlane {
     this.#configs = forwarderConfig(options, sourcePorts.length - 1);
     this.proofs = new ProofPort(options, this.#writer);
     const shared = this.#sharedPlan(icmp);
-    const plans: WorkerPlan[] = [];
-    for (let queue = 0; queue < queues; queue++)
-      for (const direction of DIRECTIONS) {
-        const control = native.eventOpen();
-        open.push(control);
-        const proofs = direction === 'ingress' ? this.proofs.addWorker() : undefined;
-        plans.push({ ...shared, direction, control, capture: this.taps.addWorker(), proofs });
-      }
+    this.#threads = options.threadsPerQueue ?? threadsFor(availableParallelism(), queues);
+    const memory = { taps: () => this.taps.addWorker(), proofs: () => this.proofs.addWorker() };
+    const plans = workerDirections(queues, this.#threads, memory).map(directions => {
+      const control = native.eventOpen();
+      open.push(control);
+      return { ...shared, directions, control };
+    });
     this.#supervisor = new WorkerSupervisor(
       {
         ...{ log, device, memory: this.#memory },
         onReport: (worker, report) => this.#onReport(worker, report),
-        onExit: worker => this.#writer.removeReader(worker),
+        onExit: direction => this.#writer.removeReader(direction),
       },
       plans,
     );
@@ -204,7 +211,8 @@ export class DataPlane {
       if (persistent && queue !== undefined) persistTun(queue);
       const senders = sendersOf(this.#sendOnly, elementAt(receivers, 0));
       const descriptors = { queues: device.queues, receivers, senders };
-      this.#supervisor.run(workerIo(descriptors, offloads, this.#options.acceptPartialChecksums));
+      const { acceptPartialChecksums } = this.#options;
+      this.#supervisor.run(workerIo(descriptors, this.#threads, offloads, acceptPartialChecksums));
       this.#descriptors.push(...opened);
       this.#opened = { deviceName: device.name, offloads, senders };
       this.proofs.use(senders);
@@ -267,8 +275,8 @@ export class DataPlane {
 
   /** True when all workers use the newest memory; wakes those that do not. */
   #hasMoved(): boolean {
-    const late = this.#memory.lingering(worker => this.#supervisor.isRunning(worker));
-    for (const worker of late) this.#supervisor.wake(worker);
+    const late = this.#memory.lingering(direction => this.#supervisor.isRunning(direction));
+    for (const direction of late) this.#supervisor.wake(direction);
     return late.length === 0;
   }
 
@@ -309,10 +317,11 @@ export class DataPlane {
 
   counters(): CounterSnapshot {
     const { counters } = this.#memory;
+    const { queues } = this.#options;
     const supervisor = this.#supervisor;
     return {
       ...snapshot(counters, this.#writer.slots.entries(), this.kernelCounts()),
-      ...workerCounts(counters, supervisor.workersOf('egress'), supervisor.workersOf('ingress')),
+      ...workerCounts(counters, indicesOf('egress', queues), indicesOf('ingress', queues)),
       lag: this.lag,
       slowResponses: supervisor.slowResponses,
       restarts: supervisor.restarts,
@@ -338,9 +347,9 @@ export class DataPlane {
 
   /** What the workers of one direction counted: frames by verdict, without those that the kernel dropped, and statistics. */
   countsOf(direction: 'egress' | 'ingress'): { verdicts: Record<string, number>; stats: WorkerStats } {
-    const workers = this.#supervisor.workersOf(direction);
+    const indices = indicesOf(direction, this.#options.queues);
     const { counters } = this.#memory;
-    return { verdicts: verdictsOf(counters, workers), stats: readStats(counters, workers) };
+    return { verdicts: verdictsOf(counters, indices), stats: readStats(counters, indices) };
   }
 
   /** Ends the workers and closes everything. The device is removed, unless it is persistent. */
@@ -357,7 +366,7 @@ export class DataPlane {
     heapTrim.released();
   }
 
-  #onReport(worker: number, report: Exclude<WorkerReport, { kind: 'ready' | 'failed' }>): void {
+  #onReport(worker: string, report: Exclude<WorkerReport, { kind: 'ready' | 'failed' }>): void {
     if (report.kind === 'refused') {
       const { log } = this.#options;
       const { offloads } = this.#device;

@@ -12,45 +12,45 @@ import type { TablesWriter } from './tables/writer.ts';
  */
 const STOP = 0;
 const VERSION = 1;
-const WORKERS = 2;
+const DIRECTIONS = 2;
 
-/** The memory of a worker, passed to it at its start and when the memory grows. */
+/** The memory of a worker, passed to it at its start and when the memory grows. Each direction has a block of counters. */
 export interface WorkerMemory {
   readonly tables: SharedArrayBuffer;
   readonly counters: SharedArrayBuffer;
   readonly version: number;
 }
 
-/** The memory of a data plane, for the control thread. */
+/** The memory of a data plane, for the control thread. Directions of queues are numbered, whichever worker serves them. */
 export class GrowingMemory {
-  /** Orders to the workers: whether to end, which version of the memory to use, and which one each of them uses. */
+  /** Orders to the workers: whether to end, which version of the memory to use, and which one each direction uses. */
   readonly orders: SharedArrayBuffer;
   readonly #orders: Int32Array;
   readonly #writer: TablesWriter;
-  readonly #workers: number;
+  readonly #directions: number;
   /** By version: the newest, and those that workers still use. */
   readonly #counters = new Map<number, Counters>();
   #version = 0;
 
-  constructor(writer: TablesWriter, workers: number) {
-    this.orders = new SharedArrayBuffer((WORKERS + workers) * 4);
+  constructor(writer: TablesWriter, directions: number) {
+    this.orders = new SharedArrayBuffer((DIRECTIONS + directions) * 4);
     this.#orders = new Int32Array(this.orders);
     this.#writer = writer;
-    this.#workers = workers;
-    this.#counters.set(0, openCounters(createCounters(workers, writer.slots.capacity)));
+    this.#directions = directions;
+    this.#counters.set(0, openCounters(createCounters(directions, writer.slots.capacity)));
   }
 
-  /** The counters, the block of each worker where it counts now. */
+  /** The counters, the block of each direction where it counts now. */
   get counters(): Counters {
     const newest = this.#countersOf(this.#version);
     if (this.#counters.size === 1) return newest;
-    const blocks = newest.blocks.map((_, worker) => this.#blockOf(worker));
+    const blocks = newest.blocks.map((_, direction) => this.#blockOf(direction));
     return { ...newest, blocks };
   }
 
-  /** The block in which a worker counts now. */
-  #blockOf(worker: number): Float64Array {
-    return counterBlock(this.#countersOf(Atomics.load(this.#orders, WORKERS + worker)), worker);
+  /** The block in which a direction counts now. */
+  #blockOf(direction: number): Float64Array {
+    return counterBlock(this.#countersOf(Atomics.load(this.#orders, DIRECTIONS + direction)), direction);
   }
 
   #countersOf(version: number): Counters {
@@ -59,14 +59,17 @@ export class GrowingMemory {
     return counters;
   }
 
-  /** The memory for a worker that starts. Its counts continue from those of its predecessor. */
-  start(worker: number): WorkerMemory {
-    const version = this.#version;
-    if (Atomics.load(this.#orders, WORKERS + worker) !== version) {
-      counterBlock(this.#countersOf(version), worker).set(this.#blockOf(worker));
-      Atomics.store(this.#orders, WORKERS + worker, version);
-    }
+  /** The memory for a worker that starts. Its directions continue with the counts of its predecessor. */
+  start(directions: readonly number[]): WorkerMemory {
+    for (const direction of directions) this.#move(direction);
     return this.#newest();
+  }
+
+  #move(direction: number): void {
+    const version = this.#version;
+    if (Atomics.load(this.#orders, DIRECTIONS + direction) === version) return;
+    counterBlock(this.#countersOf(version), direction).set(this.#blockOf(direction));
+    Atomics.store(this.#orders, DIRECTIONS + direction, version);
   }
 
   #newest(): WorkerMemory {
@@ -78,24 +81,23 @@ export class GrowingMemory {
   grow(capacity: TableCapacity, post: (memory: WorkerMemory) => void): void {
     this.#writer.grow(capacity);
     this.#version++;
-    this.#counters.set(this.#version, openCounters(createCounters(this.#workers, capacity.peers)));
+    this.#counters.set(this.#version, openCounters(createCounters(this.#directions, capacity.peers)));
     post(this.#newest());
     Atomics.store(this.#orders, VERSION, this.#version);
   }
 
   /**
-   * Finds the workers that do not use the newest memory yet. When there is none, older memory is released and the writer may
+   * Finds the directions that do not use the newest memory yet. When there is none, older memory is released and the writer may
    * publish.
-   * @param runs false for a worker that has no thread: it gets the memory when it starts
-   * @returns their indices
+   * @param runs false for a direction whose worker has no thread: it gets the memory when it starts
    */
-  lingering(runs: (worker: number) => boolean): number[] {
+  lingering(runs: (direction: number) => boolean): number[] {
     if (this.#counters.size === 1) return [];
     const late: number[] = [];
-    for (let worker = 0; worker < this.#workers; worker++) {
-      if (Atomics.load(this.#orders, WORKERS + worker) === this.#version) continue;
-      if (runs(worker)) late.push(worker);
-      else this.start(worker);
+    for (let direction = 0; direction < this.#directions; direction++) {
+      if (Atomics.load(this.#orders, DIRECTIONS + direction) === this.#version) continue;
+      if (runs(direction)) late.push(direction);
+      else this.#move(direction);
     }
     if (late.length > 0) return late;
     for (const version of this.#counters.keys())
@@ -115,12 +117,13 @@ export class GrowingMemory {
 /** The orders as a worker sees them. */
 export class WorkerOrders {
   readonly #orders: Int32Array;
-  readonly #worker: number;
+  readonly #indices: readonly number[];
   #version: number;
 
-  constructor(orders: SharedArrayBuffer, worker: number, version: number) {
+  /** @param indices of the directions that the worker serves */
+  constructor(orders: SharedArrayBuffer, indices: readonly number[], version: number) {
     this.#orders = new Int32Array(orders);
-    this.#worker = worker;
+    this.#indices = indices;
     this.#version = version;
   }
 
@@ -146,6 +149,6 @@ export class WorkerOrders {
 
   taken({ version }: WorkerMemory): void {
     this.#version = version;
-    Atomics.store(this.#orders, WORKERS + this.#worker, version);
+    for (const index of this.#indices) Atomics.store(this.#orders, DIRECTIONS + index, version);
   }
 }

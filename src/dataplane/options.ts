@@ -8,6 +8,9 @@ import type { PathProbe } from './path-checks.ts';
 /** What implements the device: `io/tun.ts` or `io/tuntap2.ts`. */
 export type Driver = 'native' | 'tuntap2';
 
+/** How many threads serve a queue: one both of its directions, or each direction its own. */
+export type ThreadsPerQueue = 1 | 2;
+
 /** Configuration of a data plane. Constant while it runs. */
 export interface DataPlaneOptions {
   readonly mode: Mode;
@@ -45,11 +48,13 @@ export interface DataPlaneOptions {
   /** Accept partial inner checksums (CHECKSUM_PARTIAL) from a kernel peer on this host. Only for a local underlay. */
   readonly acceptPartialChecksums: boolean;
   readonly offloads: OffloadSwitches;
-  /** Queues of device and underlay; each has one worker per direction. */
+  /** Queues of device and underlay. */
   readonly queues: number;
+  /** 1: one worker serves both directions of a queue; 2: one each. Default: `threadsFor` of `worker-plans.ts`. */
+  readonly threadsPerQueue?: ThreadsPerQueue | undefined;
   /** Source ports that carry the entropy of inner flows (vxlan). */
   readonly sourcePorts: number;
-  /** Longest busy polling of an idle worker before it sleeps (`native/wait.h`). */
+  /** Longest busy polling of an idle worker before it sleeps (`native/environment.h`). */
   readonly busyPollMicroseconds: number;
   /** Initial capacity of the tables; they grow while traffic flows. */
   readonly capacity?:

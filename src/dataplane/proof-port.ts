@@ -33,7 +33,7 @@ import {
   PEER_UNSEGMENTED,
 } from './tables/peer-table.ts';
 import type { TablesWriter } from './tables/writer.ts';
-import { SEGMENTS_PER_MESSAGE } from './worker-io.ts';
+import { SEGMENTS_PER_MESSAGE } from './worker-plans.ts';
 
 /** Bytes of a worker's ring: four full trains with the same datagrams alone. Pages that no message reaches stay untouched. */
 const RING_BYTES = 1 << 19;

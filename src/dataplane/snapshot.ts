@@ -10,8 +10,8 @@ import {
   type WorkerStats,
 } from './descriptor/read-counters.ts';
 import { DEVICE_QUEUE_FULL, SOCKET_DROPPED, VERDICTS } from './descriptor/verdicts.ts';
-import type { Lag } from './heartbeat.ts';
 import type { KernelCounts } from './io/kernel-counters.ts';
+import type { Lag } from './threads/heartbeat.ts';
 
 /** All counters, as values. */
 export interface CounterSnapshot {

@@ -1,20 +1,28 @@
 import { Worker } from 'node:worker_threads';
+import { elementAt } from '../base/at.ts';
 import type { Log } from '../base/log.ts';
 import { native } from '../native/load.ts';
 import type { GrowingMemory, WorkerMemory } from './growth.ts';
-import { HeartbeatMonitor, type Lag, maxLag } from './heartbeat.ts';
+import { HeartbeatMonitor, type Lag, maxLag } from './threads/heartbeat.ts';
 import { StageTiming, type StageTotals } from './timing/stage-timing.ts';
-import type { WorkerIo, WorkerReport, WorkerTask } from './worker.ts';
+import {
+  type DirectionTask,
+  nameOf,
+  type WorkerIo,
+  type WorkerReport,
+  type WorkerTask,
+} from './worker-plans.ts';
 
 /** A task as the data plane describes it; the supervisor adds memory, heartbeat and stages, `run` the descriptors. */
-export type WorkerPlan = Omit<WorkerTask, 'index' | 'memory' | 'heartbeat' | 'stages' | keyof WorkerIo>;
+export type WorkerPlan = Omit<WorkerTask, 'memory' | 'heartbeat' | 'stages' | keyof WorkerIo>;
 
-type Direction = WorkerTask['direction'];
+type DirectionName = DirectionTask['direction'];
 
-/** What a worker did in an interval. */
+/** What a worker did for one direction in an interval. */
 export interface WorkerStages extends StageTotals {
+  /** Index of the direction. */
   readonly worker: number;
-  readonly direction: Direction;
+  readonly direction: DirectionName;
 }
 
 interface SupervisorOptions {
@@ -22,9 +30,9 @@ interface SupervisorOptions {
   readonly device: string;
   readonly memory: GrowingMemory;
   /** A worker reports something other than its start or a failed read. */
-  onReport(worker: number, report: Exclude<WorkerReport, { kind: 'ready' | 'failed' }>): void;
-  /** A worker has ended and reads no tables any more. */
-  onExit(worker: number): void;
+  onReport(worker: string, report: Exclude<WorkerReport, { kind: 'ready' | 'failed' }>): void;
+  /** The worker of a direction has ended and reads no tables any more. */
+  onExit(direction: number): void;
 }
 
 const RESTART_MS = 100;
@@ -45,21 +53,24 @@ interface Supervised {
 /** Starts the workers, restarts those that fail, measures their response times and receives their reports. */
 export class WorkerSupervisor {
   readonly #options: SupervisorOptions;
-  readonly #workers: Supervised[] = [];
+  readonly #workers: readonly Supervised[];
   readonly #timers = new Set<NodeJS.Timeout>();
+  /** By direction, in the order of the indices. */
+  readonly #directions: readonly DirectionTask[];
   readonly #stages: StageTiming;
   #restarts = 0;
   #isStopping = false;
 
-  /** @param plans one per worker; the index of a worker is its place */
+  /** @param plans one per worker; every direction is in one of them */
   constructor(options: SupervisorOptions, plans: readonly WorkerPlan[]) {
     this.#options = options;
-    this.#stages = new StageTiming(plans.length);
-    for (const [index, plan] of plans.entries()) {
+    this.#directions = plans.flatMap(({ directions }) => directions);
+    this.#stages = new StageTiming(this.#directions.length);
+    this.#workers = plans.map(plan => {
       const heartbeat = new HeartbeatMonitor();
-      const task = { ...plan, index, heartbeat: heartbeat.memory, stages: this.#stages.memory };
-      this.#workers.push({ task, io: undefined, heartbeat, thread: undefined, isRunning: false });
-    }
+      const task = { ...plan, heartbeat: heartbeat.memory, stages: this.#stages.memory };
+      return { task, io: undefined, heartbeat, thread: undefined, isRunning: false };
+    });
   }
 
   /** Starts the threads. Resolves when all of them wait for `run`. */
@@ -74,7 +85,7 @@ export class WorkerSupervisor {
       this.#give(worker);
     }
     const timer = setInterval(() => {
-      for (const index of this.#workers.keys()) this.wake(index);
+      for (const worker of this.#workers) this.#wake(worker);
     }, HEARTBEAT_MS);
     timer.unref();
     this.#timers.add(timer);
@@ -85,24 +96,20 @@ export class WorkerSupervisor {
     return this.#restarts;
   }
 
-  /** Indices of the workers of a direction. */
-  workersOf(direction: Direction): number[] {
-    return this.#of(direction).map(({ task }) => task.index);
-  }
-
-  /** Times the stages of all workers. */
+  /** Times the stages of all directions. */
   async measureStages(milliseconds: number): Promise<WorkerStages[]> {
-    const totals = await this.#stages.measure(milliseconds, worker => this.wake(worker));
-    return totals.map((measured, worker) => ({ worker, direction: this.#directionOf(worker), ...measured }));
+    const totals = await this.#stages.measure(milliseconds, direction => this.wake(direction));
+    return this.#directions.map(({ index, direction }) => ({
+      worker: index,
+      direction,
+      ...elementAt(totals, index),
+    }));
   }
 
-  #directionOf(worker: number): Direction {
-    return this.#workers[worker]?.task.direction ?? 'egress';
-  }
-
-  /** Response time of the slowest worker of a direction. */
-  lag(direction: Direction): Lag {
-    return maxLag(this.#of(direction).map(({ heartbeat }) => heartbeat.lag));
+  /** Response time of the slowest worker that serves such directions. */
+  lag(name: DirectionName): Lag {
+    const serves = ({ task }: Supervised) => task.directions.some(({ direction }) => direction === name);
+    return maxLag(this.#workers.filter(serves).map(({ heartbeat }) => heartbeat.lag));
   }
 
   /** Slow answers of the last minute (`SLOW_MS`), of the worker that had most of them. */
@@ -110,18 +117,22 @@ export class WorkerSupervisor {
     return Math.max(0, ...this.#workers.map(({ heartbeat }) => heartbeat.slow));
   }
 
-  #of(direction: Direction): Supervised[] {
-    return this.#workers.filter(({ task }) => task.direction === direction);
+  #workerOf(direction: number): Supervised | undefined {
+    return this.#workers.find(({ task }) => indicesOf(task).includes(direction));
   }
 
-  isRunning(worker: number): boolean {
-    return this.#workers[worker]?.isRunning === true;
+  /** True while the worker of a direction carries packets. */
+  isRunning(direction: number): boolean {
+    return this.#workerOf(direction)?.isRunning === true;
   }
 
-  /** Ends the wait of a worker, so that it checks for newer memory. This is also a heartbeat request. */
-  wake(worker: number): void {
-    const supervised = this.#workers[worker];
-    if (supervised?.isRunning) supervised.heartbeat.ask(() => native.eventSignal(supervised.task.control));
+  /** Ends the wait of the worker of a direction, so that it checks for newer memory. This is also a heartbeat request. */
+  wake(direction: number): void {
+    this.#wake(this.#workerOf(direction));
+  }
+
+  #wake(worker: Supervised | undefined): void {
+    if (worker?.isRunning) worker.heartbeat.ask(() => native.eventSignal(worker.task.control));
   }
 
   /** Sends newer memory to all workers that carry packets: the others get it with their task. */
@@ -147,7 +158,7 @@ export class WorkerSupervisor {
     const { task, io, thread } = worker;
     if (!io || !thread) return;
     worker.isRunning = true;
-    const memory = this.#options.memory.start(task.index);
+    const memory = this.#options.memory.start(indicesOf(task));
     thread.postMessage({ ...task, ...io, memory } satisfies WorkerTask);
   }
 
@@ -156,10 +167,10 @@ export class WorkerSupervisor {
     const { task } = worker;
     const { log, onExit } = this.#options;
     const thread = new Worker(new URL('./worker.js', import.meta.url), {
-      name: `${task.direction}-${task.index}`,
+      name: nameOf(task.directions),
     });
     worker.thread = thread;
-    const about = { worker: task.index, direction: task.direction };
+    const about = { worker: nameOf(task.directions) };
     return new Promise((ready, failed) => {
       thread.on('message', (report: WorkerReport) => {
         if (report.kind === 'ready') ready();
@@ -172,7 +183,7 @@ export class WorkerSupervisor {
       thread.on('exit', code => {
         worker.thread = undefined;
         worker.isRunning = false;
-        onExit(task.index);
+        for (const direction of indicesOf(task)) onExit(direction);
         if (this.#isStopping || code === 0) return;
         this.#restarts++;
         log.warn({ ...about, code }, 'worker ended, restarting it');
@@ -192,13 +203,16 @@ export class WorkerSupervisor {
     this.#timers.add(timer);
   }
 
-  #onReport({ index, direction }: WorkerPlan & { index: number }, report: WorkerReport): void {
+  #onReport(task: WorkerPlan, report: WorkerReport): void {
     const { log, device, onReport } = this.#options;
+    const worker = nameOf(task.directions);
     if (report.kind === 'failed')
       log.error(
-        { worker: index, direction, errno: report.errno, device },
+        { worker, errno: report.errno, device },
         report.errno === EBADFD ? 'overlay device was deleted' : 'read failed',
       );
-    else if (report.kind !== 'ready') onReport(index, report);
+    else if (report.kind !== 'ready') onReport(worker, report);
   }
 }
+
+const indicesOf = ({ directions }: WorkerPlan) => directions.map(({ index }) => index);

@@ -32,8 +32,8 @@ namespace ripstop {
   X(rawSend, RawSend)               \
   X(echoOpen, EchoOpen)             \
   X(echoReceive, EchoReceive)       \
-  X(waitReadable, WaitReadableCall) \
-  X(waitTime, WaitTime)             \
+  X(busyPoll, BusyPoll)             \
+  X(waitReadable, WaitReadable)     \
   X(eventOpen, EventOpen)           \
   X(eventSignal, EventSignal)       \
   X(eventClear, EventClear)         \
@@ -119,6 +119,8 @@ namespace ripstop {
   X(tun, MERGE_UDP, kMergeUdp)                   \
   X(tun, ACCEPT_PARTIAL, kAcceptPartial)         \
   X(tun, VNET_BYTES, sizeof(VnetHeader))         \
+  X(wait, READY_FIRST, kReadyFirst)              \
+  X(wait, READY_SECOND, kReadySecond)            \
   X(vnet, NEEDS_CHECKSUM, kNeedsCsum)            \
   X(vnet, GSO_TCPV4, kGsoTcp4)                   \
   X(vnet, GSO_TCPV6, kGsoTcp6)                   \

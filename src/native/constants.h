@@ -110,8 +110,11 @@ enum NftKind : int { kNftListing = 0, kNftJson = 1, kNftScript = 2 };
 constexpr int kMtuMin = 68;
 constexpr int kMtuMax = 65535;
 
-// Longest spin before a wait, microseconds: one second.
-constexpr int kSpinMaxUs = 1000000;
+// Longest busy polling before a wait, microseconds: one second.
+constexpr int kBusyPollMaxUs = 1000000;
+
+// What waitReadable returns, combined.
+enum Ready : int { kReadyFirst = 1, kReadySecond = 2 };
 
 // Most sockets of one udpSend, and most messages of one udpReceive.
 constexpr int kSocketsMax = 128;

@@ -33,16 +33,11 @@ export interface Native {
   tunSetPersist(fd: number, on: number): number;
   /** Has a BPF program choose the queue of each frame; -1: the kernel does. 0 or -errno. */
   tunSetSteering(fd: number, program: number): number;
-  /** Reads frames until none is left, `max` are read or the slab is full; waits first. Frames or -errno. */
-  tunRead(
-    fd: number,
-    control: number,
-    slab: Uint8Array,
-    table: Int32Array,
-    max: number,
-    spinUs: number,
-    timeoutMs: number,
-  ): number;
+  /**
+   * Reads frames until none is left, `max` are read or the slab is full. Frames or -errno. Does not sleep; with
+   * `busyPollMicroseconds` it polls as `busyPoll` tells.
+   */
+  tunRead(fd: number, slab: Uint8Array, table: Int32Array, max: number, busyPollMicroseconds: number): number;
   /**
    * Writes the FORWARD frames of 0..count-1, merged as `flags` (`constants.tun`) allow; `mtu` cuts a GSO packet that came
    * whole. `stats` (`constants.stat`) are added to. Frames refused, or -errno.
@@ -80,16 +75,14 @@ export interface Native {
     maxSegments: number,
     stats: Int32Array,
   ): number;
-  /** Receives; one descriptor per datagram. Datagrams or -errno. */
+  /** Receives what is there; polls as `tunRead` does. One descriptor per datagram. Datagrams or -errno. */
   udpReceive(
     fd: number,
-    control: number,
     slab: Uint8Array,
     table: Int32Array,
     sources: Int32Array,
     messages: number,
-    spinUs: number,
-    timeoutMs: number,
+    busyPollMicroseconds: number,
     whole: number,
   ): number;
   /** Keeps DF and ignores path MTUs that ICMP reported. 0 or -errno. */
@@ -115,13 +108,22 @@ export interface Native {
   echoReceive(fd: number, bytes: Uint8Array, age: Int32Array): number;
 
   // wait.cc ------------------------------------------------------------------------------------------------
-  /** Waits for `fd`, or for the eventfd `control`: 1 when `fd` is readable, 0 when not, or -errno. */
-  waitReadable(fd: number, control: number, timeoutMs: number): number;
   /**
-   * Switches on (1) and off (0) that the waits of the calling thread are timed. Returns the nanoseconds that it has waited since
-   * the last call, at most 2^31 - 1; 0 while it was off.
+   * After a read that found nothing: 1 to read again, after a yield, 0 to sleep. It learns from `waitReadable` how long that pays,
+   * at most `limitMicroseconds`. `isFirst` 1: the read before that one had found something.
    */
-  waitTime(isOn: number): number;
+  busyPoll(isFirst: number, limitMicroseconds: number): number;
+  /**
+   * Waits for one or two descriptors, or for the eventfd `control` (-1: none of these). READY_* of
+   * `descriptor/native-arguments.ts`; 0 for neither; or -errno. `limitMicroseconds` is that of `busyPoll`.
+   */
+  waitReadable(
+    first: number,
+    second: number,
+    control: number,
+    limitMicroseconds: number,
+    timeoutMs: number,
+  ): number;
   /** eventfd that ends a wait. Throws. */
   eventOpen(): number;
   eventSignal(fd: number): number;

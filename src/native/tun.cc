@@ -15,7 +15,6 @@
 #include "environment.h"
 #include "namespace-scope.h"
 #include "unique-fd.h"
-#include "wait.h"
 
 namespace ripstop {
 
@@ -174,23 +173,23 @@ napi_value TunSetSteering(napi_env env, napi_callback_info info) {
   return call.NumberOrErrno(ioctl(fd, static_cast<IoctlRequest>(TUNSETSTEERINGEBPF), &program));
 }
 
-// tunRead(fd, control, slab, table, max, spinUs, timeoutMs) -> frames or -errno
-// Drains the queue into the slab, frames packed one behind the other with headroom before each. While the queue is
-// empty it spins for at most `spinUs` microseconds (AdaptivePoller), then waits. Syscalls: read, sched_yield, poll.
+// tunRead(fd, slab, table, max, busyPollUs) -> frames or -errno
+// Reads frames until the queue is empty, `max` are read or the slab is full, packed one behind the other with headroom
+// before each. Does not sleep; with `busyPollUs` it polls while the queue is empty (Polling). Syscalls: read, sched_yield.
 napi_value TunRead(napi_env env, napi_callback_info info) {
   Call call(env, info);
   size_t slab_size, table_size;
   const int fd = call.Fd(0);
-  const int control = call.OptionalFd(1);
-  uint8_t* slab = call.Bytes(2, &slab_size);
-  int32_t* table = call.Ints(3, &table_size);
-  const size_t limit = call.Uint(4);
-  AdaptivePoller poller(call.Int(5, 0, kSpinMaxUs), &Environment::Of(env).spin_ns);
-  int timeout_ms = call.Timeout(6);
+  uint8_t* slab = call.Bytes(1, &slab_size);
+  int32_t* table = call.Ints(2, &table_size);
+  const size_t limit = call.Uint(3);
+  const int64_t busy_poll_ns = call.Int(4, 0, kBusyPollMaxUs) * 1000LL;
   constexpr size_t header = sizeof(VnetHeader);
-  call.Require(limit <= table_size / kStride, 4, "at most the descriptors of argument 4");
+  call.Require(limit <= table_size / kStride, 3, "at most the descriptors of argument 3");
   if (!call.ok()) return nullptr;
 
+  Polling& polling = Environment::Of(env).polling;
+  bool is_first = true;
   size_t count = 0;
   size_t cursor = 0;
   while (count < limit && cursor + kHeadroom + kFrameMax <= slab_size) {
@@ -199,13 +198,10 @@ napi_value TunRead(napi_env env, napi_callback_info info) {
     if (got == 0) return call.Number(-EBADFD);  // the end of a file: not a device, which never has one
     if (got < 0) {
       if (errno == EINTR) continue;
-      if (errno != EAGAIN) return call.Number(count > 0 ? static_cast<double>(count) : -errno);
       if (count > 0) break;
-      if (poller.ShouldSpin()) continue;
-      if (timeout_ms == 0) break;
-      const int ready = poller.Wait(fd, control, timeout_ms);
-      if (ready <= 0) return call.Number(ready);
-      timeout_ms = 0;
+      if (errno != EAGAIN) return call.Number(-errno);
+      if (!polling.Again(is_first, busy_poll_ns)) break;
+      is_first = false;
       continue;
     }
     if (static_cast<size_t>(got) <= header) continue;

@@ -17,7 +17,6 @@
 #include "offload/checksum.h"
 #include "offload/headers.h"
 #include "unique-fd.h"
-#include "wait.h"
 
 // Debian 12's headers name them; their numbers are fixed by the kernel's ABI all the same.
 static_assert(UDP_SEGMENT == 103 && UDP_GRO == 104, "linux/udp.h");
@@ -255,28 +254,27 @@ napi_value UdpPathMtu(napi_env env, napi_callback_info info) {
   return call.Number(result < 0 ? -errno : mtu);
 }
 
-// udpReceive(fd, control, slab, table, sources, messages, spinUs, timeoutMs, whole) -> datagrams or -errno
+// udpReceive(fd, slab, table, sources, messages, busyPollUs, whole) -> datagrams or -errno
 // Receives up to `messages` messages into equal slots of the slab and leaves one descriptor per datagram: a message
 // that the kernel coalesced (UDP_GRO) holds many. `whole` is the size of the encapsulation where a datagram may hold a whole
-// UDP GSO packet, whose segment size is left in the descriptor; else 0. Syscalls: recvmmsg, sched_yield, poll.
+// UDP GSO packet, whose segment size is left in the descriptor; else 0. Does not sleep; with `busyPollUs` it polls while there is no message (Polling).
+// Syscalls: recvmmsg, sched_yield.
 napi_value UdpReceive(napi_env env, napi_callback_info info) {
   Call call(env, info);
   size_t slab_size, table_size, sources_size;
   const int fd = call.Fd(0);
-  const int control = call.OptionalFd(1);
-  uint8_t* slab = call.Bytes(2, &slab_size);
-  int32_t* table = call.Ints(3, &table_size);
-  int32_t* sources = call.Ints(4, &sources_size);
-  const size_t wanted = static_cast<size_t>(call.Int(5, 1, kMessagesMax));
-  Environment& environment = Environment::Of(env);
-  AdaptivePoller poller(call.Int(6, 0, kSpinMaxUs), &environment.spin_ns);
-  int timeout_ms = call.Timeout(7);
-  const size_t whole = static_cast<size_t>(call.Int(8, 0, kHeadroom));
-  call.Require(wanted <= sources_size / kSourceStride, 5, "at most the sources of argument 5");
+  uint8_t* slab = call.Bytes(1, &slab_size);
+  int32_t* table = call.Ints(2, &table_size);
+  int32_t* sources = call.Ints(3, &sources_size);
+  const size_t wanted = static_cast<size_t>(call.Int(4, 1, kMessagesMax));
+  const int64_t busy_poll_ns = call.Int(5, 0, kBusyPollMaxUs) * 1000LL;
+  const size_t whole = static_cast<size_t>(call.Int(6, 0, kHeadroom));
+  call.Require(wanted <= sources_size / kSourceStride, 4, "at most the sources of argument 4");
   // Slots are an odd number of cache lines apart, or all their headers would fall into the same cache sets.
   const size_t slot = call.ok() ? slab_size / wanted / 64 * 64 : 0;
-  call.Require(slot >= kHeadroom + 65536, 2, "a slab with one slot per message");
+  call.Require(slot >= kHeadroom + 65536, 1, "a slab with one slot per message");
   if (!call.ok()) return nullptr;
+  Environment& environment = Environment::Of(env);
   Receiver& scratch = environment.receiver.Get();
   for (size_t i = 0; i < wanted; i++) {
     scratch.pieces[i] = {slab + i * slot + kHeadroom, slot - kHeadroom};
@@ -291,16 +289,12 @@ napi_value UdpReceive(napi_env env, napi_callback_info info) {
   }
 
   int received;
-  for (;;) {
+  for (bool is_first = true;; is_first = false) {
     received = recvmmsg(fd, scratch.messages, static_cast<unsigned>(wanted), MSG_DONTWAIT, nullptr);
     if (received > 0) break;
     if (errno == EINTR || errno == ECONNREFUSED) continue;  // an ICMP error for an earlier send does not matter here
     if (errno != EAGAIN) return call.Number(-errno);
-    if (poller.ShouldSpin()) continue;
-    if (timeout_ms == 0) return call.Number(0);
-    const int ready = poller.Wait(fd, control, timeout_ms);
-    if (ready <= 0) return call.Number(ready);
-    timeout_ms = 0;
+    if (!environment.polling.Again(is_first, busy_poll_ns)) return call.Number(0);
   }
 
   const size_t limit = table_size / kStride;

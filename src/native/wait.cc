@@ -1,29 +1,25 @@
-#include "wait.h"
-
+// The wait of a worker: busy polling while that pays, then poll(2) for its descriptors and for the eventfd by which the
+// control thread interrupts it.
 #include <poll.h>
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "call.h"
+#include "constants.h"
+#include "environment.h"
 
 namespace ripstop {
 namespace {
 
-// How long a thread spins at first.
+// How long a thread polls at first.
 constexpr int64_t kFirst = 10000;
 
-// What this thread has waited, in nanoseconds, while the timer was on.
-struct WaitTimer {
-  bool is_on = false;
-  int64_t nanoseconds = 0;
-};
-thread_local WaitTimer wait_timer;
-
-int64_t Now() {
+int64_t MonotonicNs() {
   timespec time;
   clock_gettime(CLOCK_MONOTONIC, &time);
   return time.tv_sec * 1000000000LL + time.tv_nsec;
@@ -31,52 +27,47 @@ int64_t Now() {
 
 }  // namespace
 
-bool AdaptivePoller::ShouldSpin() {
-  if (limit_ <= 0) return false;
-  const int64_t now = Now();
-  if (start_ == 0) start_ = now;
-  if (now - start_ >= *learned_) return false;
+bool Polling::Again(bool is_first, int64_t limit_ns) {
+  if (limit_ns == 0) return false;
+  const int64_t now = MonotonicNs();
+  if (is_first) start_ns = now;
+  if (now - start_ns >= learned_ns) return false;
   sched_yield();
   return true;
 }
 
-int AdaptivePoller::Wait(int fd, int control, int timeout_ms) {
-  const int result = WaitReadable(fd, control, timeout_ms);
-  if (limit_ <= 0) return result;
-  // Would spinning have paid? Then spin longer next time, else not at all.
-  if (Now() - start_ > limit_) *learned_ = 0;
-  else *learned_ = *learned_ == 0 ? kFirst : *learned_ * 2 < limit_ ? *learned_ * 2 : limit_;
-  return result;
-}
-
-int WaitReadable(int fd, int control, int timeout_ms) {
-  pollfd waited[2] = {{fd, POLLIN, 0}, {control, POLLIN, 0}};
-  const int64_t start = wait_timer.is_on ? Now() : 0;
-  const int ready = poll(waited, control < 0 ? 1 : 2, timeout_ms);
-  if (wait_timer.is_on) wait_timer.nanoseconds += Now() - start;
-  if (ready < 0) return errno == EINTR ? 0 : -errno;
-  return waited[0].revents != 0 ? 1 : 0;
-}
-
-// waitReadable(fd, control, timeoutMs) -> 1 readable, 0 timeout or interrupted, -errno. Syscall: poll.
-napi_value WaitReadableCall(napi_env env, napi_callback_info info) {
+// busyPoll(isFirst, limitUs) -> 1: read again; 0: sleep
+// Polling::Again for a thread that reads two descriptors; one that reads a single one polls within the read.
+// Syscall: sched_yield.
+napi_value BusyPoll(napi_env env, napi_callback_info info) {
   Call call(env, info);
-  const int fd = call.Fd(0);
-  const int control = call.OptionalFd(1);
-  const int timeout_ms = call.Timeout(2);
+  const bool is_first = call.Uint(0, 1) == 1;
+  const int64_t limit_ns = call.Int(1, 0, kBusyPollMaxUs) * 1000LL;
   if (!call.ok()) return nullptr;
-  return call.Number(WaitReadable(fd, control, timeout_ms));
+  return call.Number(Environment::Of(env).polling.Again(is_first, limit_ns));
 }
 
-// waitTime(isOn) -> nanoseconds that this thread has waited since the last call, at most INT32_MAX; 0 while it was off
-// Switches on and off that the waits of this thread are timed. An int32, so that JavaScript allocates no number.
-napi_value WaitTime(napi_env env, napi_callback_info info) {
+// waitReadable(first, second, control, limitUs, timeoutMs) -> Ready bits, 0 timeout or interrupted, -errno
+// Waits for one or two descriptors; -1 for none. A descriptor in error is readable: the next read returns the error.
+// `limitUs` is that of busyPoll, which learns from how long the wait took. Syscall: poll.
+napi_value WaitReadable(napi_env env, napi_callback_info info) {
   Call call(env, info);
-  const bool is_on = call.Int(0, 0, 1) == 1;
+  // poll(2) ignores negative descriptors.
+  pollfd waited[3] = {
+      {call.OptionalFd(0), POLLIN, 0}, {call.OptionalFd(1), POLLIN, 0}, {call.OptionalFd(2), POLLIN, 0}};
+  const int64_t limit_ns = call.Int(3, 0, kBusyPollMaxUs) * 1000LL;
+  const int timeout_ms = call.Timeout(4);
   if (!call.ok()) return nullptr;
-  const int64_t waited = wait_timer.nanoseconds;
-  wait_timer = {is_on, 0};
-  return call.Number(static_cast<double>(waited < INT32_MAX ? waited : INT32_MAX));
+  const int ready = poll(waited, 3, timeout_ms);
+  const int error = errno;
+  if (limit_ns > 0) {
+    // Would polling have paid? Then poll longer next time, else not at all.
+    Polling& polling = Environment::Of(env).polling;
+    const bool paid = MonotonicNs() - polling.start_ns <= limit_ns;
+    polling.learned_ns = paid ? std::min(std::max(polling.learned_ns * 2, kFirst), limit_ns) : 0;
+  }
+  if (ready < 0) return call.Number(error == EINTR ? 0 : -error);
+  return call.Number((waited[0].revents != 0 ? kReadyFirst : 0) | (waited[1].revents != 0 ? kReadySecond : 0));
 }
 
 // eventOpen() -> fd. Syscall: eventfd.

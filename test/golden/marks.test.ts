@@ -107,7 +107,8 @@ function wireOver(t: Test, family: 4 | 6, maxSegments = 64) {
     },
     /** What has arrived: class and length of each datagram, in order. */
     receive(): { trafficClass: number; message: number; length: number }[] {
-      const count = native.udpReceive(receiver, -1, back.slab, back.table, sources, RX_BATCH, 0, 1000, 0);
+      native.waitReadable(receiver, -1, -1, 0, 1000);
+      const count = native.udpReceive(receiver, back.slab, back.table, sources, RX_BATCH, 0, 0);
       return Array.from({ length: count }, (_, i) => {
         const message = back.table[i * DESC_STRIDE + DESC_SOURCE]!;
         const info = sources[message * SOURCE_STRIDE + SOURCE_FLOW_INFO]!;

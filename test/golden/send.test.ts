@@ -63,7 +63,8 @@ function openWire(header: Uint8Array, unsegmented = false): Wire {
   const drain = (waitMs: number) => {
     const datagrams: Uint8Array[] = [];
     for (;;) {
-      const count = native.udpReceive(receiver, -1, back.slab, back.table, sources, RX_BATCH, 0, waitMs, 0);
+      if (native.waitReadable(receiver, -1, -1, 0, waitMs) <= 0) return datagrams;
+      const count = native.udpReceive(receiver, back.slab, back.table, sources, RX_BATCH, 0, 0);
       if (count <= 0) return datagrams;
       for (let at = 0; at < count * DESC_STRIDE; at += DESC_STRIDE) {
         const offset = back.table[at + DESC_OFFSET]!;

@@ -10,6 +10,7 @@ import { keyHint } from '../../base/suggest.ts';
 /** Settings of the data plane of a node. */
 export interface Settings {
   readonly workers: number;
+  readonly threadsPerQueue: 'auto' | 'one' | 'two';
   readonly busyPollMicroseconds: number;
   readonly sourcePorts: number;
   readonly txQueueLength: number;
@@ -60,7 +61,12 @@ export const SETTINGS: Readonly<Record<SettingName, Setting>> = {
   workers: {
     fallback: 1,
     range: [1, 32],
-    doc: 'number of device and UDP queues; each has one thread per direction',
+    doc: 'number of device and UDP queues',
+  },
+  threadsPerQueue: {
+    fallback: 'auto',
+    words: ['auto', 'one', 'two'],
+    doc: 'one: one thread serves both directions of a queue; two: each has its own; auto: two',
   },
   busyPollMicroseconds: {
     fallback: 200,

@@ -97,6 +97,7 @@ export class Carrier {
       acceptPartialChecksums: acceptsPartial,
       offloads: settings.offloads,
       queues: settings.workers,
+      threadsPerQueue: THREADS[settings.threadsPerQueue],
       sourcePorts: settings.sourcePorts,
       busyPollMicroseconds: settings.busyPollMicroseconds,
       peers,
@@ -190,6 +191,8 @@ export class Carrier {
     );
   }
 }
+
+const THREADS = { auto: undefined, one: 1, two: 2 } as const;
 
 function acceptsPartialChecksums({ settings, socket, underlay }: CarrierOptions): boolean {
   if (settings.partialChecksums !== 'auto') return settings.partialChecksums === 'accept';

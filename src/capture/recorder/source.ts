@@ -4,7 +4,7 @@ import type { FrameLayout } from './kept-frame.ts';
 
 /** What a running data plane offers to the flight recorder. */
 export interface RecorderSource extends CaptureSource {
-  /** Memory by worker, in the order egress, ingress, egress, …; none without a flight recorder. */
+  /** Memory by direction of a queue, in the order egress, ingress, egress, …; none without a flight recorder. */
   readonly losses: readonly SharedArrayBuffer[];
   readonly headers: readonly SharedArrayBuffer[];
   /** Whether the workers record the headers of all frames. */
@@ -21,7 +21,7 @@ export interface RecorderSource extends CaptureSource {
   peerAt(slot: number): CapturePeer | undefined;
 }
 
-/** Direction of a worker by its place: `DataPlane` starts one worker per direction for each queue, egress first. */
+/** Direction by its place: `DataPlane` numbers two per queue, egress first. */
 export function kindOfWorker(worker: number): number {
   return worker % 2;
 }

@@ -49,7 +49,7 @@ export class ReplayIo {
     this.#queue.push(input);
   }
 
-  readBatch(into: batch.Batch, _timeoutMs: number): number {
+  readBatch(into: batch.Batch): number {
     return this.#fill(into, (input, descriptor) => {
       if (input.direction !== 'egress') return;
       const offload = offloadOf(input.frame, this.#config, input.gsoSize);
@@ -61,7 +61,7 @@ export class ReplayIo {
     });
   }
 
-  receiveBatch(into: batch.Batch, _timeoutMs: number): number {
+  receiveBatch(into: batch.Batch): number {
     this.sources.fill(0);
     return this.#fill(into, (input, descriptor, index) => {
       if (input.direction !== 'ingress') return;

@@ -22,5 +22,9 @@ export const MERGE_UDP = 2;
 /** Accept the partial checksums (CHECKSUM_PARTIAL) of a kernel peer on this host. */
 export const ACCEPT_PARTIAL = 4;
 
+/** Results of `waitReadable`, combined: which descriptors are readable. */
+export const READY_FIRST = 1;
+export const READY_SECOND = 2;
+
 /** Bytes of the virtio-net header with num_buffers. Its last eight bytes are where the VXLAN header is written. */
 export const VNET_BYTES = 12;

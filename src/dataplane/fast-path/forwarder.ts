@@ -11,8 +11,8 @@ import { classifyIngress, type IngressConfig } from './classify-ingress.ts';
 import { keepProofMessages } from './proof-messages.ts';
 
 /*
- * How frames travel. One call carries one batch through these stations, in a worker thread that blocks in the kernel while
- * there is nothing to do:
+ * How frames travel. One call carries one batch through these stations, in a worker thread (`worker.ts`), which has one
+ * direction of a queue or both and blocks in the kernel while there is nothing to do:
  *
  *              egress: device to underlay                    ingress: underlay to device
  *   1 read       frames and GSO packets from the device        datagrams from the underlay
@@ -78,14 +78,14 @@ export interface Ingress extends ForwardingContext<IngressConfig> {
 const PROOF_MASK = verdictMask([OFFLOAD_PROOF]);
 
 /**
- * Carries one batch from the device to the underlay; waits for it at most `timeoutMs`.
- * @returns frames handled, 0 when none came, -errno when the device failed
+ * Carries one batch from the device to the underlay. Does not wait for frames.
+ * @returns frames handled, 0 when there is none, -errno when the device failed
  * @hot
  */
-export function forwardEgressBatch(egress: Egress, timeoutMs: number): number {
+export function forwardEgressBatch(egress: Egress): number {
   const { device, port, batch, tap, slowPath } = egress;
   // 1 read
-  const count = device.readBatch(batch, timeoutMs);
+  const count = device.readBatch(batch);
   if (count <= 0) return count;
   const isTapped = tap.onRead();
   const tables = beginRead(egress.reader);
@@ -107,14 +107,14 @@ export function forwardEgressBatch(egress: Egress, timeoutMs: number): number {
 }
 
 /**
- * Carries one batch from the underlay to the device; waits for it at most `timeoutMs`.
- * @returns datagrams handled, 0 when none came, -errno when the socket failed
+ * Carries one batch from the underlay to the device. Does not wait for datagrams.
+ * @returns datagrams handled, 0 when there is none, -errno when the socket failed
  * @hot
  */
-export function forwardIngressBatch(ingress: Ingress, timeoutMs: number): number {
+export function forwardIngressBatch(ingress: Ingress): number {
   const { device, port, batch, tap } = ingress;
   // 1 read
-  const count = port.receiveBatch(batch, timeoutMs);
+  const count = port.receiveBatch(batch);
   if (count <= 0) return count;
   const isTapped = tap.onRead();
   const tables = beginRead(ingress.reader);

@@ -38,6 +38,7 @@ const SHARED: Constants = {
   stat: numbers(stats, 'STAT_', 'CALLS UNITS MERGED FALLBACKS COUNT'),
   udp: numbers(args, 'UDP_', 'REUSE_PORT RECEIVE_ONLY DONT_FRAGMENT IPV6 SOCKETS_MAX MESSAGES_MAX'),
   tun: numbers(args, '', 'MERGE_TCP MERGE_UDP ACCEPT_PARTIAL VNET_BYTES'),
+  wait: numbers(args, '', 'READY_FIRST READY_SECOND'),
   vnet: numbers(vnet, '', 'NEEDS_CHECKSUM GSO_TCPV4 GSO_TCPV6 GSO_UDP_L4 GSO_ECN'),
 };
 

@@ -7,10 +7,10 @@ import type { Batch } from '../descriptor/descriptor.ts';
 /** Source and destination of inner frames: a TAP, a TUN, or a test double. */
 export interface FrameDevice {
   /**
-   * Waits at most `timeoutMs` (0: not at all) and reads the frames that are there, one descriptor per frame.
-   * @returns frames read; 0 on a timeout or when the control descriptor woke the wait
+   * Reads the frames that are there, one descriptor per frame. Does not sleep.
+   * @returns frames read, -errno when the device failed
    */
-  readBatch(batch: Batch, timeoutMs: number): number;
+  readBatch(batch: Batch): number;
   /**
    * Writes the descriptors 0..count-1 whose verdict is FORWARD, merging segments of one flow into GSO packets.
    * A frame that is refused gets another verdict (BAD_CHECKSUM, WRITE_FAILED) and its DESC_ERROR set.
@@ -29,10 +29,11 @@ export interface DatagramPort {
    */
   sendBatch(batch: Batch, count: number, peers: Int32Array): number;
   /**
-   * Waits at most `timeoutMs` and receives the datagrams that are there, one descriptor per datagram; DESC_SOURCE is the index into
-   * `sources` of the message that it came in.
+   * Receives the datagrams that are there, one descriptor per datagram; DESC_SOURCE is the index into `sources` of the message that
+   * it came in. Does not sleep.
+   * @returns datagrams, -errno when the socket failed
    */
-  receiveBatch(batch: Batch, timeoutMs: number): number;
+  receiveBatch(batch: Batch): number;
   /** Source addresses of the last receive, one record of `descriptor/source.ts` per message. */
   readonly sources: Int32Array;
 }

@@ -104,15 +104,13 @@ function explainOpen(error: SystemError): RipstopError {
 interface TunOptions {
   /** Descriptor of the queue. */
   readonly fd: number;
-  /** eventfd that ends a wait. */
-  readonly control: number;
   /** Device MTU: bytes of the largest inner IP packet. */
   readonly mtu: number;
   /** One element: largest packet into which a GSO packet of a kernel peer on this host is cut. May change. */
   readonly segmentMtu: Int32Array;
   /** MERGE_TCP, MERGE_UDP, ACCEPT_PARTIAL. */
   readonly flags: number;
-  /** Longest busy polling before a wait (`native/wait.h`). */
+  /** Longest busy polling within a read; 0 where the worker polls for more than this device. */
   readonly busyPollMicroseconds: number;
   /** STAT_* counters of the native side. */
   readonly stats: Int32Array;
@@ -133,17 +131,9 @@ export class TunDevice implements FrameDevice {
     this.#flags &= ~(MERGE_TCP | MERGE_UDP);
   }
 
-  readBatch(batch: Batch, timeoutMs: number): number {
-    const { fd, control, busyPollMicroseconds } = this.#options;
-    return native.tunRead(
-      fd,
-      control,
-      batch.slab,
-      batch.table,
-      batch.capacity,
-      busyPollMicroseconds,
-      timeoutMs,
-    );
+  readBatch(batch: Batch): number {
+    const { fd, busyPollMicroseconds } = this.#options;
+    return native.tunRead(fd, batch.slab, batch.table, batch.capacity, busyPollMicroseconds);
   }
 
   writeBatch(batch: Batch, count: number): number {

@@ -135,11 +135,9 @@ interface UdpPortOptions {
   readonly receiver: number;
   /** Descriptors that send, by DESC_SOCKET. */
   readonly senders: Int32Array;
-  /** eventfd that ends a wait. */
-  readonly control: number;
   /** Most datagrams per message (UDP_SEGMENT), 1 for none. */
   readonly maxSegments: number;
-  /** Longest busy polling before a wait (`native/wait.h`). */
+  /** As in `TunOptions`. */
   readonly busyPollMicroseconds: number;
   /** STAT_* counters of the native side. */
   readonly stats: Int32Array;
@@ -168,18 +166,9 @@ export class UdpPort implements DatagramPort {
     return native.udpSend(senders, batch.slab, batch.table, count, peers, this.#maxSegments, stats);
   }
 
-  receiveBatch(batch: Batch, timeoutMs: number): number {
-    const { receiver, control, busyPollMicroseconds, wholeHeaderBytes } = this.#options;
-    return native.udpReceive(
-      receiver,
-      control,
-      batch.slab,
-      batch.table,
-      this.sources,
-      RX_BATCH,
-      busyPollMicroseconds,
-      timeoutMs,
-      wholeHeaderBytes,
-    );
+  receiveBatch(batch: Batch): number {
+    const { receiver, wholeHeaderBytes, busyPollMicroseconds: poll } = this.#options;
+    const { slab, table } = batch;
+    return native.udpReceive(receiver, slab, table, this.sources, RX_BATCH, poll, wholeHeaderBytes);
   }
 }

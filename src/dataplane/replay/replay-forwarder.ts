@@ -72,7 +72,7 @@ export function openReplayForwarder(options: ReplayForwarderOptions, io: ReplayF
     egressBatch,
     ingressBatch,
     turn: (direction: 'egress' | 'ingress') =>
-      direction === 'egress' ? forwardEgressBatch(egress, 0) : forwardIngressBatch(ingress, 0),
+      direction === 'egress' ? forwardEgressBatch(egress) : forwardIngressBatch(ingress),
     peerId: (slot: number) => [...writer.slots.entries()].find(([, taken]) => taken === slot)?.[0],
     setTime(nowMs: number) {
       clock = nowMs;

@@ -12,7 +12,7 @@ interface CapturedOverlay {
   readonly vni: number;
   readonly address: string;
   readonly port: number;
-  /** Each has two workers. */
+  /** Each has two directions. */
   readonly queues?: number;
   /** Absent: no flight recorder. */
   readonly recorder?: RecorderOptions | undefined;
@@ -59,7 +59,7 @@ const CHANGES_MAX = 1024;
  */
 export class TapRegistry {
   readonly control = createTapControl();
-  /** By tap, one per worker. */
+  /** By tap, one per direction. */
   readonly rings: readonly SharedArrayBuffer[][] = Array.from({ length: TAPS }, () => []);
   /** Memory of the flight recorder by worker; none without it. */
   readonly losses: SharedArrayBuffer[] = [];

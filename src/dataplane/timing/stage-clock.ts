@@ -1,4 +1,3 @@
-import { native } from '../../native/load.ts';
 import { STAT_CALLS, STAT_MERGED, STAT_UNITS } from '../descriptor/stats.ts';
 import type { Egress, ForwardingContext, Ingress } from '../fast-path/forwarder.ts';
 import type { DatagramPort, FrameDevice } from '../io/interfaces.ts';
@@ -24,38 +23,31 @@ import {
  * that the forwarder is in then. While it is off, a batch costs one load more.
  */
 
-/** The clocks of a worker's thread. */
-export interface StageClocks {
-  /** Monotonic nanoseconds. */
-  now(): number;
-  /** As `native.waitTime`. */
-  waited(isOn: number): number;
-}
+/** Monotonic nanoseconds by the clock of the worker's thread. */
+export type MonotonicNs = () => number;
 
-const CLOCKS: StageClocks = { now: () => performance.now() * 1e6, waited: native.waitTime };
+const MONOTONIC: MonotonicNs = () => performance.now() * 1e6;
 
-/** The place of a worker in the memory of all stages. */
+/** The place of a direction in the memory of all stages. */
 export interface StagePlace {
   readonly memory: SharedArrayBuffer;
   readonly index: number;
 }
 
-/** What one worker times with. */
+/** What one direction is timed with. */
 interface StageClock {
-  readonly clocks: StageClocks;
+  readonly now: MonotonicNs;
   readonly block: Float64Array;
   /** [0]: when the present stage began. */
   readonly since: Float64Array;
 }
 
 /**
- * A batch begins. What the thread has waited since the last one belongs to no stage.
+ * A batch begins. What lies between it and the last one belongs to no stage.
  * @hot
  */
 function begin(clock: StageClock): void {
-  const { clocks, block, since } = clock;
-  block[ASLEEP]! += clocks.waited(1);
-  since[0] = clocks.now();
+  clock.since[0] = clock.now();
 }
 
 /**
@@ -63,25 +55,14 @@ function begin(clock: StageClock): void {
  * @hot
  */
 function mark(clock: StageClock, stage: number): void {
-  const { clocks, block, since } = clock;
-  const now = clocks.now();
+  const { block, since } = clock;
+  const now = clock.now();
   block[stage]! += now - since[0]!;
   since[0] = now;
 }
 
 /**
- * As `mark` of the first stage, which may have waited.
- * @hot
- */
-function markRead(clock: StageClock): void {
-  mark(clock, READ);
-  const slept = clock.clocks.waited(1);
-  clock.block[READ]! -= slept;
-  clock.block[ASLEEP]! += slept;
-}
-
-/**
- * A batch of `frames` has ended, or a wait without frames.
+ * A batch of `frames` has ended, or a read without frames.
  * @hot
  */
 function end(clock: StageClock, frames: number, stats: Int32Array): void {
@@ -96,7 +77,46 @@ function end(clock: StageClock, frames: number, stats: Int32Array): void {
   block[AT] = clock.since[0]!;
 }
 
-type Forward<C> = (context: C, timeoutMs: number) => number;
+/**
+ * A wait of `nanoseconds` has ended, which belongs to no stage.
+ * @hot
+ */
+function addSleep(clock: StageClock, nanoseconds: number): void {
+  const { block } = clock;
+  block[ASLEEP]! += nanoseconds;
+  block[AT] = clock.now();
+}
+
+type Forward<C> = (context: C) => number;
+
+/** A direction whose stages are timed while the flag in the memory is set. */
+export interface TimedForward {
+  /** As `Forward`. */
+  forward(): number;
+  /** Its thread slept for so long; called only while the flag is set. */
+  slept(nanoseconds: number): void;
+}
+
+/**
+ * `wait`, which is timed while the flag in the memory is set. A thread with two directions sleeps for both of them: each has the
+ * whole wait, so that the times of each make the interval of the thread. What the other direction takes is the rest of it.
+ */
+export function timedWait(
+  memory: SharedArrayBuffer,
+  directions: readonly Pick<TimedForward, 'slept'>[],
+  wait: () => number,
+  now = MONOTONIC,
+): () => number {
+  const flag = stageFlag(memory);
+  return () => {
+    if (Atomics.load(flag, 0) === 0) return wait();
+    const start = now();
+    const result = wait();
+    const slept = now() - start;
+    for (const direction of directions) direction.slept(slept);
+    return result;
+  };
+}
 
 /** `forward` for this context, which times its stages while the flag in the memory is set. */
 export function timedEgress(
@@ -104,9 +124,9 @@ export function timedEgress(
   forward: Forward<Egress>,
   stats: Int32Array,
   place: StagePlace,
-  clocks = CLOCKS,
-): (timeoutMs: number) => number {
-  return timed(egress, forward, stats, place, clocks, clock => ({
+  now = MONOTONIC,
+): TimedForward {
+  return timed(egress, forward, stats, place, now, clock => ({
     device: timedDevice(egress.device, clock),
     port: timedPort(egress.port, clock),
     slowPath: {
@@ -126,9 +146,9 @@ export function timedIngress(
   forward: Forward<Ingress>,
   stats: Int32Array,
   place: StagePlace,
-  clocks = CLOCKS,
-): (timeoutMs: number) => number {
-  return timed(ingress, forward, stats, place, clocks, clock => ({
+  now = MONOTONIC,
+): TimedForward {
+  return timed(ingress, forward, stats, place, now, clock => ({
     device: timedDevice(ingress.device, clock),
     port: timedPort(ingress.port, clock),
   }));
@@ -139,33 +159,30 @@ function timed<C extends ForwardingContext<unknown>>(
   forward: Forward<C>,
   stats: Int32Array,
   { memory, index }: StagePlace,
-  clocks: StageClocks,
+  now: MonotonicNs,
   wrap: (clock: StageClock) => Partial<C>,
-): (timeoutMs: number) => number {
+): TimedForward {
   const flag = stageFlag(memory);
-  const clock = { clocks, block: stageBlock(memory, index), since: new Float64Array(1) };
+  const clock = { now, block: stageBlock(memory, index), since: new Float64Array(1) };
   // Its prototype is the context: tables and counters that are replaced there are replaced here.
   const observed: C = Object.assign(Object.create(context), wrap(clock));
-  let isOn = 0;
-  return timeoutMs => {
-    const wanted = Atomics.load(flag, 0);
-    if (wanted !== isOn) {
-      isOn = wanted;
-      clocks.waited(isOn);
-    }
-    if (isOn === 0) return forward(context, timeoutMs);
-    begin(clock);
-    const count = forward(observed, timeoutMs);
-    end(clock, count, stats);
-    return count;
+  return {
+    forward: () => {
+      if (Atomics.load(flag, 0) === 0) return forward(context);
+      begin(clock);
+      const count = forward(observed);
+      end(clock, count, stats);
+      return count;
+    },
+    slept: nanoseconds => addSleep(clock, nanoseconds),
   };
 }
 
 function timedDevice(device: FrameDevice, clock: StageClock): FrameDevice {
   return {
-    readBatch: (batch, timeoutMs) => {
-      const count = device.readBatch(batch, timeoutMs);
-      markRead(clock);
+    readBatch: batch => {
+      const count = device.readBatch(batch);
+      mark(clock, READ);
       return count;
     },
     writeBatch: (batch, count) => {
@@ -186,9 +203,9 @@ function timedPort(port: DatagramPort, clock: StageClock): DatagramPort {
       mark(clock, SEND);
       return refused;
     },
-    receiveBatch: (batch, timeoutMs) => {
-      const count = port.receiveBatch(batch, timeoutMs);
-      markRead(clock);
+    receiveBatch: batch => {
+      const count = port.receiveBatch(batch);
+      mark(clock, READ);
       return count;
     },
   };

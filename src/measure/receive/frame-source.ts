@@ -44,7 +44,7 @@ export class InterfaceSource implements Source {
   }
 
   read(timeoutMs: number): number {
-    const ready = timeoutMs === 0 ? 1 : native.waitReadable(this.#fd, this.#control, timeoutMs);
+    const ready = timeoutMs === 0 ? 1 : native.waitReadable(this.#fd, -1, this.#control, 0, timeoutMs);
     if (ready <= 0) return ready;
     const frames = native.captureRead(this.#fd, this.#slab, SLOT_BYTES, this.#table);
     // EINVAL: a frame whose offload the kernel cannot describe; it is taken from the queue.
@@ -99,7 +99,12 @@ export class DeviceSource implements Source {
 
   read(timeoutMs: number): number {
     const { slab, table } = this.#batch;
-    const frames = native.tunRead(this.#fd, this.#control, slab, table, FRAMES, 0, timeoutMs);
+    const read = () => native.tunRead(this.#fd, slab, table, FRAMES, 0);
+    let frames = read();
+    if (frames === 0 && timeoutMs > 0) {
+      const ready = native.waitReadable(this.#fd, -1, this.#control, 0, timeoutMs);
+      frames = ready > 0 ? read() : ready;
+    }
     if (frames <= 0) return frames;
     const now = native.wallClock();
     const seconds = Math.floor(now / 1000);

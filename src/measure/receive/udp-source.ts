@@ -59,20 +59,18 @@ export class UdpSource implements Source {
   }
 
   read(timeoutMs: number): number {
-    const { table, slab } = this.#batch;
-    const count = native.udpReceive(
-      this.#fd,
-      this.#control,
-      slab,
-      table,
-      this.#sources,
-      MESSAGES,
-      timeoutMs === 0 ? 0 : MICROSECONDS_OF_POLLING,
-      timeoutMs,
-      0,
-    );
+    let count = this.#receive(timeoutMs === 0 ? 0 : MICROSECONDS_OF_POLLING);
+    if (count === 0 && timeoutMs > 0) {
+      const ready = native.waitReadable(this.#fd, -1, this.#control, MICROSECONDS_OF_POLLING, timeoutMs);
+      count = ready > 0 ? this.#receive(0) : ready;
+    }
     for (let i = 0; i < count; i++) this.#record(i * PAYLOAD_STRIDE, i * DESC_STRIDE);
     return count;
+  }
+
+  #receive(pollingMicroseconds: number): number {
+    const { table, slab } = this.#batch;
+    return native.udpReceive(this.#fd, slab, table, this.#sources, MESSAGES, pollingMicroseconds, 0);
   }
 
   #record(to: number, at: number): void {

@@ -86,7 +86,7 @@ function run(task: SinkTask, port: NonNullable<typeof parentPort>): void {
       streams.count(source.view, source.payloads, count, asked);
       answers.send(source.view, source.payloads, asked);
     } else if (count < 0) {
-      native.waitReadable(task.control, -1, FAILED_MS);
+      native.waitReadable(task.control, -1, -1, 0, FAILED_MS);
     }
     const posted = Atomics.load(task.posted, 0);
     if (posted === read) continue;

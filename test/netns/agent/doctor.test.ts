@@ -59,7 +59,12 @@ t.test(
   async t => {
     const lab = labFor(t, { nodes: 3 });
     const store = fileStoreFor(t);
-    const { agents } = agentsFor(t, lab, [...store.flags, '--ip-masq', '--partial-checksums=refuse']);
+    const { agents } = agentsFor(t, lab, [
+      ...store.flags,
+      '--ip-masq',
+      '--partial-checksums=refuse',
+      '--threads-per-queue=two',
+    ]);
     for (const agent of agents) {
       agent.rememberSubnet();
       agent.start();

@@ -64,7 +64,7 @@ function drain(queue: number): Uint8Array[] {
   const slab = new Uint8Array(64 * 70_000);
   const table = new Int32Array(64 * 64);
   for (;;) {
-    const count = native.tunRead(queue, -1, slab, table, 1, 0, 0);
+    const count = native.tunRead(queue, slab, table, 1, 0);
     if (count <= 0) return frames;
     const [offset = 0, length = 0] = table;
     frames.push(slab.slice(offset, offset + length));

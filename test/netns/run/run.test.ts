@@ -44,7 +44,11 @@ async function overlay(
   const files = lab.nodes.map(node => {
     const file = `${folder}/node${node.index}.yaml`;
     const peers = lab.nodes.filter(peer => peer !== node);
-    writeFileSync(file, JSON.stringify(configurationOf(node, peers, { ...extra }, underlay)));
+    const threadsPerQueue = node.index === 1 ? 'one' : 'two';
+    writeFileSync(
+      file,
+      JSON.stringify(configurationOf(node, peers, { threadsPerQueue, ...extra }, underlay)),
+    );
     return file;
   });
   const procs = await Promise.all(lab.nodes.map((node, at) => runReady(node.ns, files[at]!)));

@@ -20,8 +20,12 @@ const STALL_MS = 1500;
 /** Delay of the middle node for one direction, ms. */
 const DELAY_MS = 400;
 
-async function nodesOf(t: Parameters<typeof labFor>[0], lab: Lab) {
-  const deployment = await deployRipstop(lab, { underlay: 4 }, AS_AGENTS_DO);
+async function nodesOf(
+  t: Parameters<typeof labFor>[0],
+  lab: Lab,
+  configuration: { threadsPerQueue?: 'one' | 'two' } = {},
+) {
+  const deployment = await deployRipstop(lab, { underlay: 4 }, { ...AS_AGENTS_DO, configuration });
   t.teardown(() => void deployment.stop());
   return deployment.processes;
 }
@@ -89,27 +93,46 @@ for (const [node, direction, guilty] of [
     t.equal(answer.guilty, guilty, JSON.stringify(answer));
   });
 
-t.test('runtime counts what passed, and names a worker that does not answer', { skip }, async t => {
-  const lab = labFor(t);
-  const [one] = await nodesOf(t, lab);
+/** Measures the workers of the first node while a pod pings. */
+async function runtimeOfPings(lab: Lab, socket: string): Promise<Runtime> {
   const [from, to] = lab.nodes.map(({ pods }) => pods[0]!);
   const pings = from!.ns.launch(['ping', '-i', '0.02', to!.address[4]]);
   await pings.saying(/icmp_seq=2 /);
-  const busy = JSON.parse(await ask(one!.socket, 'runtime', '--seconds=1').success()) as Runtime;
+  const busy = JSON.parse(await ask(socket, 'runtime', '--seconds=1').success()) as Runtime;
   await pings.stop('SIGINT');
-  t.same(
-    busy.workers.map(({ device, direction }) => [device, direction]),
-    [
-      ['flannel.1', 'egress'],
-      ['flannel.1', 'ingress'],
-    ],
+  return busy;
+}
+
+for (const threadsPerQueue of ['one', 'two'] as const)
+  t.test(
+    `runtime of ${threadsPerQueue} per queue: both directions have their time once`,
+    { skip },
+    async t => {
+      const lab = labFor(t);
+      const [node] = await nodesOf(t, lab, { threadsPerQueue });
+      const { workers } = await runtimeOfPings(lab, node!.socket);
+      t.same(
+        workers.map(({ device, direction, worker }) => [device, direction, worker]),
+        [
+          ['flannel.1', 'egress', 0],
+          ['flannel.1', 'ingress', 1],
+        ],
+      );
+      for (const { batches, frames, segments, calls, asleep, nanoseconds, stages } of workers) {
+        t.ok(frames > 0 && frames >= batches, `${frames} frames in ${batches} batches`);
+        t.ok(segments > 0 && calls > 0, `${segments} packets, ${calls} calls`);
+        const stagesNs = stages.reduce((sum, stage) => sum + stage.nanoseconds, 0);
+        t.ok(
+          stagesNs > 0 && asleep > 0 && stagesNs + asleep <= nanoseconds * 1.001,
+          'no time is counted twice',
+        );
+      }
+    },
   );
-  for (const { batches, frames, segments, calls, asleep, nanoseconds, stages } of busy.workers) {
-    t.ok(frames > 0 && frames >= batches, `${frames} frames in ${batches} batches`);
-    t.ok(segments > 0 && calls > 0, `${segments} packets, ${calls} calls`);
-    const stagesNs = stages.reduce((sum, stage) => sum + stage.nanoseconds, 0);
-    t.ok(stagesNs > 0 && asleep > 0 && stagesNs + asleep <= nanoseconds * 1.001, 'no time is counted twice');
-  }
+
+t.test('runtime names a worker that does not answer', { skip }, async t => {
+  const lab = labFor(t);
+  const [one] = await nodesOf(t, lab, { threadsPerQueue: 'two' });
   const release = await holdWorker(lab.nodes[0]!.ns, one!.pid, 'ingress');
   const held = JSON.parse(await ask(one!.socket, 'runtime', '--seconds=1').success()) as Runtime;
   t.ok(held.workers[0]!.nanoseconds > 0);

@@ -13,8 +13,8 @@ const TO = [2, 0, 0, 0, 0, 2];
 function verdictOf(frame: Uint8Array, mac: string | undefined = NODE1.mac): string {
   const peers = [{ ...NODE1, mac }, NODE2];
   const forwarders = loopbackForwarders([{ bytes: frame }], { peers });
-  while (forwardEgressBatch(forwarders.egress, 0) > 0);
-  while (forwardIngressBatch(forwarders.ingress, 0) > 0);
+  while (forwardEgressBatch(forwarders.egress) > 0);
+  while (forwardIngressBatch(forwarders.ingress) > 0);
   const counters = openCounters(forwarders.counters);
   const names = VERDICTS.filter((_, number) => verdictCount(counters, number).frames > 0).map(
     ({ name }) => name,

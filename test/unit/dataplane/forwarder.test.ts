@@ -24,8 +24,8 @@ const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 function carry(frames: readonly LoopbackFrame[], options: LoopbackOptions = {}) {
   const delivered: Uint8Array[] = [];
   const forwarders = loopbackForwarders(frames, { ...options, keep: frame => delivered.push(frame) });
-  while (forwardEgressBatch(forwarders.egress, 0) > 0);
-  while (forwardIngressBatch(forwarders.ingress, 0) > 0);
+  while (forwardEgressBatch(forwarders.egress) > 0);
+  while (forwardIngressBatch(forwarders.ingress) > 0);
   const counters = openCounters(forwarders.counters);
   const counted: Record<string, number> = {};
   for (const [number, { name }] of VERDICTS.entries()) {
@@ -203,9 +203,9 @@ t.test('GSO packet: classified by its segments', t => {
 t.test('the inner flow decides the source port, steadily and widely', t => {
   const frames = Array.from({ length: 64 }, (_, flow) => ({ bytes: packet({ flow, protocol: 6 }) }));
   const { egress } = loopbackForwarders([...frames, ...frames]);
-  forwardEgressBatch(egress, 0);
+  forwardEgressBatch(egress);
   const first = Array.from({ length: 64 }, (_, i) => egress.batch.table[i * 16 + 8]);
-  forwardEgressBatch(egress, 0);
+  forwardEgressBatch(egress);
   const second = Array.from({ length: 64 }, (_, i) => egress.batch.table[i * 16 + 8]);
   t.strictSame(first, second, 'the same flow, the same port');
   t.ok(new Set(first).size >= 12, `64 flows over ${new Set(first).size} of 16 ports`);

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { HeartbeatMonitor, heartbeatResponder, maxLag } from '../../../src/dataplane/heartbeat.ts';
+import { HeartbeatMonitor, heartbeatResponder, maxLag } from '../../../src/dataplane/threads/heartbeat.ts';
 
 /** What the eventfd is between the threads. */
 function bell(): [wake: () => void, isWoken: () => boolean] {

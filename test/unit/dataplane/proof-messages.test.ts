@@ -43,8 +43,8 @@ function carry(mode: Mode, frames: readonly Uint8Array[], ringBytes: number | un
   );
   const memory = createRing(ringBytes ?? 1024);
   const proofs = ringBytes === undefined ? undefined : openProducer(memory);
-  while (forwardEgressBatch(forwarders.egress, 0) > 0);
-  while (forwardIngressBatch({ ...forwarders.ingress, proofs }, 0) > 0);
+  while (forwardEgressBatch(forwarders.egress) > 0);
+  while (forwardIngressBatch({ ...forwarders.ingress, proofs }) > 0);
   const counters = openCounters(forwarders.counters);
   const counted = Object.fromEntries(
     VERDICTS.map(({ name }, number) => [name, verdictCount(counters, number).frames]).filter(

@@ -4,7 +4,7 @@ import t from 'tap';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 
 t.test('a worker names its thread, which /proc shows', async t => {
-  const module = `${CHECKOUT}dist/src/dataplane/thread-name.js`;
+  const module = `${CHECKOUT}dist/src/dataplane/threads/thread-name.js`;
   const text = `
     const { parentPort } = require('node:worker_threads');
     import(${JSON.stringify(module)}).then(({ nameThread }) => {

@@ -21,7 +21,7 @@ function through(faults: { lose?: number; corrupt?: number; duplicate?: number; 
   });
   const port = faultyPort(made.ingress.port, { seed, ...faults });
   const ingress = { ...made.ingress, port };
-  while (forwardEgressBatch(made.egress, 0) > 0) while (forwardIngressBatch(ingress, 0) > 0);
+  while (forwardEgressBatch(made.egress) > 0) while (forwardIngressBatch(ingress) > 0);
   const counters = openCounters(made.counters);
   const counted = (name: string) =>
     verdictCount(

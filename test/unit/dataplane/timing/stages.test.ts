@@ -7,7 +7,12 @@ import {
 } from '../../../../src/dataplane/descriptor/stats.ts';
 import { forwardEgressBatch, forwardIngressBatch } from '../../../../src/dataplane/fast-path/forwarder.ts';
 import type { DatagramPort, FrameDevice } from '../../../../src/dataplane/io/interfaces.ts';
-import { timedEgress, timedIngress } from '../../../../src/dataplane/timing/stage-clock.ts';
+import {
+  type TimedForward,
+  timedEgress,
+  timedIngress,
+  timedWait,
+} from '../../../../src/dataplane/timing/stage-clock.ts';
 import { StageTiming } from '../../../../src/dataplane/timing/stage-timing.ts';
 import * as stages from '../../../../src/dataplane/timing/stages.ts';
 import { loopbackForwarders } from '../../../fixtures/io/loopback-forwarder.ts';
@@ -22,39 +27,19 @@ const TOOK = { wait: 1000, read: 30, write: 500, send: 700, slow: 90 };
 
 function timedForwarders(frames: Uint8Array[]) {
   let now = 5;
-  let waited = 0;
-  let isTimed = 0;
-  const clocks = {
-    now: () => now,
-    waited: (isOn: number) => {
-      isTimed = isOn;
-      const since = waited;
-      waited = 0;
-      return since;
-    },
-  };
-  const wait = () => {
-    now += TOOK.wait;
-    if (isTimed === 1) waited += TOOK.wait;
-  };
+  const clock = () => now;
   const taking = <R>(nanoseconds: number, result: R): R => {
     now += nanoseconds;
     return result;
   };
   const deviceOf = (device: FrameDevice): FrameDevice => ({
-    readBatch: (batch, timeoutMs) => {
-      wait();
-      return taking(TOOK.read, device.readBatch(batch, timeoutMs));
-    },
+    readBatch: batch => taking(TOOK.read, device.readBatch(batch)),
     writeBatch: (batch, count) => taking(TOOK.write, device.writeBatch(batch, count)),
   });
   const portOf = (port: DatagramPort): DatagramPort => ({
     sources: port.sources,
     sendBatch: (batch, count, peers) => taking(TOOK.send, port.sendBatch(batch, count, peers)),
-    receiveBatch: (batch, timeoutMs) => {
-      wait();
-      return taking(TOOK.read, port.receiveBatch(batch, timeoutMs));
-    },
+    receiveBatch: batch => taking(TOOK.read, port.receiveBatch(batch)),
   });
   const loopback = loopbackForwarders(frames.map(bytes => ({ bytes })));
   const egress = { ...loopback.egress };
@@ -75,11 +60,24 @@ function timedForwarders(frames: Uint8Array[]) {
     port: portOf(loopback.ingress.port),
   };
   const observed = { ...egress, device: deviceOf(egress.device), port: portOf(egress.port), slowPath: slow };
+  const sending = timedEgress(observed, forwardEgressBatch, stats, place(0), clock);
+  const delivering = timedIngress(ingress, forwardIngressBatch, stats, place(1), clock);
+  const waiting = (directions: TimedForward[]) =>
+    timedWait(timing.memory, directions, () => taking(TOOK.wait, 3), clock);
+  const [waitToSend, waitToDeliver] = [waiting([sending]), waiting([delivering])];
   return {
     timing,
     egress: observed,
-    send: timedEgress(observed, forwardEgressBatch, stats, place(0), clocks),
-    deliver: timedIngress(ingress, forwardIngressBatch, stats, place(1), clocks),
+    // A thread per direction sleeps before each batch.
+    send: () => {
+      waitToSend();
+      return sending.forward();
+    },
+    deliver: () => {
+      waitToDeliver();
+      return delivering.forward();
+    },
+    both: { sending, delivering, wait: waiting([sending, delivering]) },
     passTime: (nanoseconds: number) => taking(nanoseconds, undefined),
   };
 }
@@ -92,21 +90,21 @@ const blockOf = ({ memory }: StageTiming, worker: number) => [...stages.stageBlo
 
 t.test('nothing is written while timing is off', async t => {
   const { timing, send, deliver } = timedForwarders([known]);
-  t.equal(send(0), 1);
-  t.equal(deliver(0), 1);
+  t.equal(send(), 1);
+  t.equal(deliver(), 1);
   for (const worker of [0, 1]) t.ok(blockOf(timing, worker).every(word => word === 0));
 });
 
 t.test('each stage has the time that it took, and the wait is in none', async t => {
   const { timing, send, deliver } = timedForwarders([known, unknown]);
   stages.stageFlag(timing.memory)[0] = 1;
-  t.equal(send(0), 2);
+  t.equal(send(), 2);
   const egress = stages.stageBlock(timing.memory, 0);
   t.strictSame([...egress].slice(0, 11), [
     ...[5 + TOOK.wait + TOOK.read + TOOK.slow + TOOK.send, 1, 2, 6, 3],
     ...[TOOK.wait, TOOK.read, 0, TOOK.slow, TOOK.send, 0],
   ]);
-  t.equal(deliver(0), 1);
+  t.equal(deliver(), 1);
   const ingress = stages.stageBlock(timing.memory, 1);
   t.strictSame([...ingress].slice(1, 11), [1, 1, 6, 3, TOOK.wait, TOOK.read, 0, 0, TOOK.write, 0]);
 });
@@ -114,9 +112,9 @@ t.test('each stage has the time that it took, and the wait is in none', async t 
 t.test('time between two batches is in no stage; a wait without frames counts as sleep', async t => {
   const { timing, send, passTime } = timedForwarders([known]);
   stages.stageFlag(timing.memory)[0] = 1;
-  send(0);
+  send();
   passTime(12345);
-  t.equal(send(0), 0, 'no frame is left');
+  t.equal(send(), 0, 'no frame is left');
   const block = stages.stageBlock(timing.memory, 0);
   t.equal(block[stages.ASLEEP], 2 * TOOK.wait);
   t.equal(block[stages.BATCHES], 1);
@@ -125,12 +123,28 @@ t.test('time between two batches is in no stage; a wait without frames counts as
   t.equal(block[stages.AT], 5 + 12345 + 2 * (TOOK.wait + TOOK.read) + TOOK.send);
 });
 
+t.test('a thread of both directions sleeps for each, and what one takes is not in the other', async t => {
+  const { timing, both } = timedForwarders([known]);
+  stages.stageFlag(timing.memory)[0] = 1;
+  t.equal(both.wait(), 3, 'the result of the wait');
+  t.equal(both.sending.forward(), 1);
+  t.equal(both.delivering.forward(), 1);
+  t.equal(both.wait(), 3);
+  const [egress, ingress] = [0, 1].map(index => stages.stageBlock(timing.memory, index));
+  for (const block of [egress, ingress]) {
+    t.equal(block![stages.ASLEEP], 2 * TOOK.wait);
+    t.equal(block![stages.AT], 5 + 2 * (TOOK.wait + TOOK.read) + TOOK.send + TOOK.write);
+  }
+  t.equal(egress![stages.SEND], TOOK.send);
+  t.equal(ingress![stages.SEND], TOOK.write);
+});
+
 t.test('tables and counters that are replaced are used by timed batches as well', async t => {
   const { timing, egress, send } = timedForwarders([known]);
   stages.stageFlag(timing.memory)[0] = 1;
   const counters = new Float64Array(egress.counters.length);
   egress.counters = counters;
-  t.equal(send(0), 1);
+  t.equal(send(), 1);
   t.ok(counters.some(count => count > 0));
 });
 
@@ -138,10 +152,10 @@ t.test('a measurement is the difference of two readings, and timing is off after
   const { timing, send, deliver } = timedForwarders(Array.from({ length: 4 }, () => known));
   let batches = 0;
   const wake = (worker: number) => {
-    if (worker === 0) batches += Math.sign(send(0));
-    else deliver(0);
+    if (worker === 0) batches += Math.sign(send());
+    else deliver();
   };
-  send(0);
+  send();
   const [egress, ingress] = await timing.measure(1, wake);
   t.equal(stages.stageFlag(timing.memory)[0], 0);
   t.equal(egress!.batches, 0, 'the batch of the first reading is not in it');

@@ -1,4 +1,4 @@
-import { elementAt } from '../base/at.ts';
+import { elementAt } from '../../base/at.ts';
 
 /*
  * Response time of a worker: the control thread sends a numbered request and signals the eventfd, the worker answers with
