@@ -81,7 +81,10 @@ const HEADLINE: Preset = {
   contenders: ['kernel', 'vxlan', 'udp'],
   brief: ['one-call', 'naive-node', 'vde', 'fastd', 'wireguard-go', 'nebula'],
   conditions: ['nic', 'wirecs', 'def'],
-  without: ['tcp1back', 'tcp4back', 'tcp1node', 'tcp4node', 'udp64x8', 'udp1400x1', 'udp1400x8'],
+  without: [
+    ...(['tcp1back', 'tcp4back', 'tcp1node', 'tcp4node', 'udp64x8', 'udp1400x1', 'udp1400x8'] as const),
+    ...(['countTrips', 'countPackets', 'countBulk'] as const),
+  ],
   minutes: 25,
 };
 const QUICK: Preset = {

@@ -1,6 +1,7 @@
 import { cpuTimes } from '../lab/cpu.ts';
 import { packetRate, type RoundTripResult, type Route, roundTrip, throughput } from '../lab/measure.ts';
 import type { FigureId } from '../report/samples.ts';
+import { COUNT_MEASURES } from './counts.ts';
 
 /** One run of a tool, and the figures that come of it. */
 export interface Measure {
@@ -19,7 +20,8 @@ export interface Measure {
   lossy?: boolean;
   /** Its CPU time is told by thread, per gigabit of `tcp1`. */
   threads?: boolean;
-  run(route: Route, seconds: number): Promise<Partial<Record<FigureId, number>>>;
+  /** @param pids processes of the tunnel */
+  run(route: Route, seconds: number, pids: readonly number[]): Promise<Partial<Record<FigureId, number>>>;
 }
 
 const tcp = (figure: FigureId, streams: number, back = false): Measure => ({
@@ -127,6 +129,7 @@ export const MEASURES = {
       return { connections: (await roundTrip(route, seconds, 'connect')).rate };
     },
   },
+  ...COUNT_MEASURES,
 } as const satisfies Record<string, Measure>;
 
 export type MeasureId = keyof typeof MEASURES;

@@ -182,16 +182,17 @@ async function take(standing: Standing, measureId: MeasureId, turn: Turn): Promi
       samples.push({ suite, contender: id, condition: where, figure, round, value });
   };
   try {
-    const pids = (measure.threads && !isBrief && deployment.pids) || [];
-    const before = threadTimes(pids);
-    const run = () => measure.run(measure.nodes ? nodes : pods, seconds);
+    const pids = deployment.pids ?? [];
+    const timed = measure.threads && !isBrief ? pids : [];
+    const before = threadTimes(timed);
+    const run = () => measure.run(measure.nodes ? nodes : pods, seconds, pids);
     const { result: values, fate } =
       measure.lossy && deployment.audited
         ? await deployment.audited(seconds + AROUND, run)
         : { result: await run(), fate: undefined };
     add('e2e', condition, values);
     if (values.tcp1) {
-      const used = usedBetween(before, threadTimes(pids));
+      const used = usedBetween(before, threadTimes(timed));
       for (const [thread, figures] of sharesOfThreads(used, values.tcp1 * seconds))
         add('threads', `${condition}, ${thread}`, figures);
     }

@@ -113,7 +113,7 @@ const ALONE = {
   audit:
     'Where UDP packets were lost, of those that entered the first node (`ripstop drops --audit` at both nodes)',
   threads: 'CPU time by thread, TCP, 1 stream; the first node sends',
-  soak: 'Garbage collections in the four threads that carry packets, under traffic of all kinds',
+  soak: 'Garbage collections in the threads that carry packets, under traffic of all kinds',
   churn: 'Agents whose leases, pods, settings and store change all the time',
   path: 'The forwarder alone, one direction in one thread',
   update: 'One direction of the forwarder while another thread publishes all peers repeatedly',

@@ -82,6 +82,16 @@ const lostAt = (title: string, short: string): Figure => ({
 });
 const time = (title: string): Figure => ({ title, unit: 'us', better: 'less', digits: 1 });
 
+const cost = (title: string): Figure => ({ title, unit: '', better: 'less', digits: 1 });
+/** What holds on every machine: `bench/e2e/counts.ts`. */
+const costs = <Unit extends string>(unit: Unit, per: string) =>
+  ({
+    [`${unit}Calls`]: cost(`system calls ${per}`),
+    [`${unit}Switches`]: cost('  context switches'),
+    [`${unit}Interrupts`]: cost('  interrupts between cores'),
+    [`${unit}Copies`]: cost(unit === 'trip' ? '  copies' : '  copies of each byte'),
+  }) as Record<`${Unit}${'Calls' | 'Switches' | 'Interrupts' | 'Copies'}`, Figure>;
+
 const ALL = {
   tcp1: rate('TCP, 1 stream'),
   tcp1back: rate('TCP, 1 stream, the way back'),
@@ -114,6 +124,9 @@ const ALL = {
   load50: time('next to a TCP stream, p50'),
   load99: time('next to a TCP stream, p99'),
   connections: { title: 'TCP connections', unit: '1/s', better: 'more', digits: 0 },
+  ...costs('trip', 'per round trip'),
+  ...costs('packets', 'per 1,000 packets'),
+  ...costs('bulk', 'per 64 KiB of TCP'),
   auditDevice: lostAt('lost at the device queue', 'device %'),
   auditUnderlay: lostAt('lost between the nodes', 'wire %'),
   auditSocket: lostAt('lost at the receive buffer', 'socket %'),

@@ -81,5 +81,5 @@ async function soak(seconds: number, progress: Progress): Promise<number> {
 async function leg(route: Route, kind: MeasureId, seconds: number, progress: Progress): Promise<void> {
   const { title, run } = MEASURES[kind];
   progress.step(`soak: ${title}`, seconds + AROUND);
-  await run(route, seconds);
+  await run(route, seconds, []);
 }

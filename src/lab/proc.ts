@@ -8,6 +8,8 @@ export interface LaunchOptions {
   cwd?: string;
   /** Written to its standard input, which is then closed. */
   input?: string;
+  /** Its standard input stays open until `endInput`. */
+  opensInput?: boolean;
   /** File that takes its output instead, in a session of its own, so that it can outlive this process (`release`). */
   log?: string;
 }
@@ -74,6 +76,10 @@ export class Proc {
   release(): void {
     running.delete(this);
     this.#child.unref();
+  }
+
+  endInput(): void {
+    this.#child.stdin?.end();
   }
 
   /** Sends a signal; a process that has already ended is not an error. */
@@ -157,7 +163,7 @@ export function launch(argv: readonly string[], options: LaunchOptions = {}): Pr
   const [command, ...args] = argv;
   const output = options.log === undefined ? 'pipe' : openSync(options.log, 'a');
   const child = spawn(command!, args, {
-    stdio: [options.input === undefined ? 'ignore' : 'pipe', output, output],
+    stdio: [options.input === undefined && !options.opensInput ? 'ignore' : 'pipe', output, output],
     env: { ...process.env, ...options.env },
     detached: options.log !== undefined,
     ...(options.cwd ? { cwd: options.cwd } : {}),
