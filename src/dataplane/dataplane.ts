@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os';
 import { elementAt } from '../base/at.ts';
 import type { RipstopError } from '../base/errors.ts';
 import { heapTrim } from '../base/memory/heap-trim.ts';
@@ -32,7 +31,7 @@ import { TapRegistry } from './tap/registry.ts';
 import {
   directionsOf,
   indicesOf,
-  threadsFor,
+  USUAL_THREADS,
   type WorkerReport,
   workerDirections,
   workerIo,
@@ -149,7 +148,7 @@ export class DataPlane {
     this.#configs = forwarderConfig(options, sourcePorts.length - 1);
     this.proofs = new ProofPort(options, this.#writer);
     const shared = this.#sharedPlan(icmp);
-    this.#threads = options.threadsPerQueue ?? threadsFor(availableParallelism(), queues);
+    this.#threads = options.threadsPerQueue ?? USUAL_THREADS;
     const memory = { taps: () => this.taps.addWorker(), proofs: () => this.proofs.addWorker() };
     const plans = workerDirections(queues, this.#threads, memory).map(directions => {
       const control = native.eventOpen();

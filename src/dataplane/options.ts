@@ -50,7 +50,7 @@ export interface DataPlaneOptions {
   readonly offloads: OffloadSwitches;
   /** Queues of device and underlay. */
   readonly queues: number;
-  /** 1: one worker serves both directions of a queue; 2: one each. Default: `threadsFor` of `worker-plans.ts`. */
+  /** 1: one worker serves both directions of a queue; 2: one each. Default: `USUAL_THREADS` of `worker-plans.ts`. */
   readonly threadsPerQueue?: ThreadsPerQueue | undefined;
   /** Source ports that carry the entropy of inner flows (vxlan). */
   readonly sourcePorts: number;

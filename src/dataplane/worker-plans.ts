@@ -74,16 +74,8 @@ export function indicesOf(direction: DirectionTask['direction'], queues: number)
   return Array.from({ length: queues }, (_, queue) => directionsOf(queue) + DIRECTIONS.indexOf(direction));
 }
 
-/**
- * From how many cores per queue on each direction has a thread of its own when nothing is said. One thread serves both on request
- * only, until it is measured on a quiet machine (docs/decisions/0146).
- */
-const CORES_FOR_TWO = 0;
-
-/** How many threads serve a queue when nothing is said. @param cores that this process may use */
-export function threadsFor(cores: number, queues: number): ThreadsPerQueue {
-  return cores >= CORES_FOR_TWO * queues ? 2 : 1;
-}
+/** How many threads serve a queue when nothing is said: one was not faster where it was measured (docs/decisions/0146). */
+export const USUAL_THREADS: ThreadsPerQueue = 2;
 
 /** What logs call a worker, and what its thread is called: `egress-0`, or `both-0` after the first of its two indices. */
 export function nameOf(directions: readonly DirectionTask[]): string {

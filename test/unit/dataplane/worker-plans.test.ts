@@ -1,29 +1,13 @@
 import t from 'tap';
 import { ALL_OFFLOADS, type Offloads } from '../../../src/dataplane/io/offloads.ts';
 import type { WorkerTaps } from '../../../src/dataplane/tap/registry.ts';
-import {
-  indicesOf,
-  nameOf,
-  threadsFor,
-  workerDirections,
-  workerIo,
-} from '../../../src/dataplane/worker-plans.ts';
+import { indicesOf, nameOf, workerDirections, workerIo } from '../../../src/dataplane/worker-plans.ts';
 
 const memory = { taps: () => ({}) as WorkerTaps, proofs: () => new SharedArrayBuffer(8) };
 const shapeOf = (queues: number, threads: 1 | 2) =>
   workerDirections(queues, threads, memory).map(directions =>
     directions.map(({ direction, index }) => `${direction} ${index}`),
   );
-
-t.test('one thread serves both directions on request only, however few the cores', async t => {
-  for (const [cores, queues] of [
-    [1, 1],
-    [2, 1],
-    [7, 2],
-    [64, 32],
-  ] as const)
-    t.equal(threadsFor(cores, queues), 2, `${cores} cores, ${queues} queues`);
-});
 
 t.test('a direction has the same index in both forms', async t => {
   t.same(shapeOf(2, 1), [
