@@ -19,6 +19,8 @@ import { Receiver, type ReceiverOptions } from './receiver.ts';
 
 /** Streams at once: 1 MiB of window each. */
 const STREAMS_MAX = 16;
+/** Control connections at once; a further one is refused. */
+const CLIENTS_MAX = 64;
 
 export interface SinkOptions {
   /** Where packets come from, one thread each. */
@@ -84,6 +86,14 @@ export class Sink {
   }
 
   #accept(socket: Socket): void {
+    if (this.#clients.size >= CLIENTS_MAX) {
+      const reason = `this sink has ${CLIENTS_MAX} clients already`;
+      socket
+        .on('error', () => {})
+        .end(`${JSON.stringify({ kind: 'refused', reason } satisfies SinkReply)}\n`);
+      socket.resume();
+      return;
+    }
     const client = new Client(socket, this);
     this.#clients.add(client);
     void client.serve().then(() => this.#clients.delete(client));
@@ -104,7 +114,10 @@ export class Sink {
     const address = new Int32Array(mappedBytesOf(requireAddress(from)).slice().buffer);
     this.#numbers.add(number);
     receiver.post({ kind: 'open', stream: { key, flows: request.flows, originSeconds, address } });
-    const { dropped } = await receiver.figures(key);
+    const { dropped } = await receiver.figures(key).catch(error => {
+      this.#numbers.delete(number);
+      throw error;
+    });
     return {
       stream: { key, number, receiver, droppedBefore: dropped },
       invitation: {
@@ -178,6 +191,7 @@ class Client {
         const request = readJson(requestField, line, 'request', 'ESOCKET');
         if (request.kind === 'discard') return await this.#discard();
         this.#lines.send(await this.#answer(request));
+        await this.#lines.drained();
       }
     } catch (error) {
       // A client that goes away without a farewell has only ended its stream.

@@ -1,6 +1,8 @@
-import { connect } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
+import { until } from '../../../src/lab/until.ts';
 import { SinkClient } from '../../../src/measure/control/client.ts';
+import { Lines } from '../../../src/measure/control/lines.ts';
 import { Sink } from '../../../src/measure/sink/sink.ts';
 
 /* The control connection of a sink, over loopback. */
@@ -93,4 +95,56 @@ t.test('a transfer is counted to its last byte', async t => {
   for (let i = 0; i < 100; i++) socket.write(Buffer.alloc(99_999, 0xff));
   socket.end();
   t.equal((await discarded()).bytes, 9_999_900);
+});
+
+t.test('clients beyond the bound are refused, and there is room again when one goes', async t => {
+  const { to } = await sinkFor(t);
+  const clients = await Promise.all(Array.from({ length: 64 }, () => client(t, to)));
+  t.match(await answerTo(to.port, '{}\n'), /64 clients already/);
+  clients[0]!.close();
+  await until('room for another', async () => !/64 clients/.test(await answerTo(to.port, '{}\n')));
+});
+
+/** Both ends of a connection over loopback, one of them as lines. */
+async function linesFor(t: Test): Promise<{ lines: Lines; other: Socket }> {
+  const server = createServer();
+  t.teardown(() => server.close());
+  await new Promise<void>(done => server.listen(0, '127.0.0.1', done));
+  const accepted = new Promise<Socket>(done => server.once('connection', done));
+  const other = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  const lines = new Lines(await accepted);
+  t.teardown(() => other.destroy());
+  t.teardown(() => lines.socket.destroy());
+  return { lines, other };
+}
+
+t.test('lines that are not read stay in the connection, and come in order afterwards', async t => {
+  const { lines, other } = await linesFor(t);
+  const text = 'x'.repeat(1000);
+  const total = 50_000;
+  for (let i = 0; i < total; i++) other.write(`${i} ${text}\n`);
+  await until('the pause', () => lines.socket.isPaused());
+  t.ok(lines.socket.bytesRead < 1 << 20, `${lines.socket.bytesRead} bytes taken`);
+  let next = 0;
+  while (next < total && Number.parseInt((await lines.next())!, 10) === next) next++;
+  t.equal(next, total);
+});
+
+t.test('a reader that stalls is waited for, until it reads or goes', async t => {
+  for (const end of ['reads', 'goes']) {
+    const { lines, other } = await linesFor(t);
+    other.pause();
+    const value = { text: 'x'.repeat(1 << 20) };
+    while (!lines.socket.writableNeedDrain) lines.send(value);
+    let isDrained = false;
+    const drained = lines.drained().then(() => {
+      isDrained = true;
+    });
+    await new Promise(done => setImmediate(done));
+    t.notOk(isDrained, 'it waits');
+    if (end === 'reads') other.resume();
+    else lines.socket.destroy();
+    await drained;
+    t.ok(isDrained, end);
+  }
 });
