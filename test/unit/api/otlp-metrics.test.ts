@@ -18,6 +18,7 @@ const gauges = {
 const lag = { lastMs: 1, maxMs: 2 };
 const counters = {
   verdicts: { 'wrong-vni': { frames: 3, bytes: 300 } },
+  queues: [{ egress: 5, ingress: 7 }],
   peers: {},
   egress: gauges,
   ingress: gauges,
