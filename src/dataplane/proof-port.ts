@@ -12,6 +12,7 @@ import {
   DESC_VERDICT,
   HEADROOM,
 } from './descriptor/descriptor.ts';
+import { SK_MEMINFO_SNDBUF, SK_MEMINFO_VARS, SK_MEMINFO_WMEM_ALLOC } from './descriptor/native-arguments.ts';
 import {
   createRing,
   nextRecord,
@@ -40,10 +41,6 @@ const RING_BYTES = 1 << 19;
 /** UDP payload of one message, by family of the underlay. */
 const MESSAGE_BYTES: Readonly<Record<number, number>> = { 4: 65535 - 20 - 8, 6: 65535 - 40 - 8 };
 const SLAB_BYTES = 65536 + SEGMENTS_PER_MESSAGE * (HEADROOM + 64);
-/** Words of SO_MEMINFO (linux/sock_diag.h): bytes that wait to be sent, and how many may. */
-const SK_MEMINFO_WMEM_ALLOC = 2;
-const SK_MEMINFO_SNDBUF = 3;
-const SK_MEMINFO_VARS = 9;
 
 /** What fits on the way to a peer, bytes. */
 export interface ProofLimits {

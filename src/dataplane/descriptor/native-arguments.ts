@@ -26,5 +26,16 @@ export const ACCEPT_PARTIAL = 4;
 export const READY_FIRST = 1;
 export const READY_SECOND = 2;
 
+/**
+ * Words of `udpMemory` (SK_MEMINFO_*, linux/sock_diag.h): bytes that wait to be received, bytes that wait to be sent, the limit
+ * of these, and messages that were dropped, which has 32 bits.
+ */
+export const SK_MEMINFO_RMEM_ALLOC = 0;
+export const SK_MEMINFO_WMEM_ALLOC = 2;
+export const SK_MEMINFO_SNDBUF = 3;
+export const SK_MEMINFO_DROPS = 8;
+/** Number of these words. */
+export const SK_MEMINFO_VARS = 9;
+
 /** Bytes of the virtio-net header with num_buffers. Its last eight bytes are where the VXLAN header is written. */
 export const VNET_BYTES = 12;

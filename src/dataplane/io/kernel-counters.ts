@@ -1,4 +1,6 @@
+import { elementAt } from '../../base/at.ts';
 import { native } from '../../native/load.ts';
+import { SK_MEMINFO_DROPS, SK_MEMINFO_RMEM_ALLOC, SK_MEMINFO_VARS } from '../descriptor/native-arguments.ts';
 
 /*
  * What the kernel counts at the two doors of the data plane, before a worker sees it: frames at the queue of the device
@@ -21,9 +23,6 @@ const ATTRIBUTES_AT = HEADER_BYTES + LINK_HEADER_BYTES;
 const TX_PACKETS_AT = 8;
 const TX_DROPPED_AT = 7 * 8;
 const STATS_BYTES = 8 * 8;
-/** linux/sock_diag.h. */
-const SK_MEMINFO_DROPS = 8;
-const SK_MEMINFO_VARS = 9;
 /** IFNAMSIZ with its attribute header. */
 const NAME_ATTRIBUTE_BYTES = 4 + 16;
 const REPLY_BYTES = 64 * 1024;
@@ -107,8 +106,10 @@ export class KernelCounters {
   /** Zeros where the kernel has no SO_MEMINFO. */
   #readSocket(fd: number): { dropped: number; waiting: number } {
     native.udpMemory(fd, this.#memory);
-    const [waiting = 0] = this.#memory;
-    return { dropped: this.#memory[SK_MEMINFO_DROPS] ?? 0, waiting };
+    return {
+      dropped: elementAt(this.#memory, SK_MEMINFO_DROPS),
+      waiting: elementAt(this.#memory, SK_MEMINFO_RMEM_ALLOC),
+    };
   }
 
   /** What the device counted since it was made; undefined when the kernel does not answer. */
