@@ -371,8 +371,7 @@ class Sender {
 
 // udpSend(sockets, slab, table, count, peers, maxSegments, stats) -> frames refused, or -errno
 // Sends the FORWARD frames of 0..count-1, each to its PEER from its SOCKET, whose bits 8..15 are the traffic class of the
-// outer header; a refused frame gets another VERDICT and
-// its ERROR.
+// outer header; a refused frame gets another VERDICT and its ERROR.
 // The last of `sockets` lets routers fragment. `maxSegments` 1 switches UDP_SEGMENT off. Blocks while the socket's
 // buffer is full. Syscalls: sendmmsg, sendmsg.
 napi_value UdpSend(napi_env env, napi_callback_info info) {

@@ -86,8 +86,8 @@ constexpr int kIpv6FlowInfo = 11;
 // Traffic class and flow label are the low 28 bits of the first word of an IPv6 header (RFC 8200 section 3).
 constexpr int kTrafficClassShift = 20;
 
-// Takes over what the kernel reports of a message: the traffic class always, the others as of udpReportHeaders and udpReportTimes.
-// A flow info of 0 is not reported.
+// Takes over what the kernel reports of a message: the traffic class always, the others after udpReportHeaders and
+// udpReportTimes. A flow info of 0 is not reported.
 void ReadHeader(const cmsghdr* item, int32_t* source) {
   int32_t value = 0;
   if (item->cmsg_level == IPPROTO_IP && item->cmsg_type == IP_TOS) {
@@ -257,7 +257,8 @@ napi_value UdpPathMtu(napi_env env, napi_callback_info info) {
 // udpReceive(fd, slab, table, sources, messages, busyPollUs, whole) -> datagrams or -errno
 // Receives up to `messages` messages into equal slots of the slab and leaves one descriptor per datagram: a message
 // that the kernel coalesced (UDP_GRO) holds many. `whole` is the size of the encapsulation where a datagram may hold a whole
-// UDP GSO packet, whose segment size is left in the descriptor; else 0. Does not sleep; with `busyPollUs` it polls while there is no message (Polling).
+// UDP GSO packet, whose segment size is left in the descriptor; else 0. Does not sleep; with `busyPollUs` it polls while there is
+// no message (Polling).
 // Syscalls: recvmmsg, sched_yield.
 napi_value UdpReceive(napi_env env, napi_callback_info info) {
   Call call(env, info);
