@@ -20,8 +20,8 @@ type DirectionName = DirectionTask['direction'];
 
 /** What a worker did for one direction in an interval. */
 export interface WorkerStages extends StageTotals {
-  /** Index of the direction. */
-  readonly worker: number;
+  /** `nameOf` the worker. */
+  readonly worker: string;
   readonly direction: DirectionName;
 }
 
@@ -55,8 +55,6 @@ export class WorkerSupervisor {
   readonly #options: SupervisorOptions;
   readonly #workers: readonly Supervised[];
   readonly #timers = new Set<NodeJS.Timeout>();
-  /** By direction, in the order of the indices. */
-  readonly #directions: readonly DirectionTask[];
   readonly #stages: StageTiming;
   #restarts = 0;
   #isStopping = false;
@@ -64,8 +62,7 @@ export class WorkerSupervisor {
   /** @param plans one per worker; every direction is in one of them */
   constructor(options: SupervisorOptions, plans: readonly WorkerPlan[]) {
     this.#options = options;
-    this.#directions = plans.flatMap(({ directions }) => directions);
-    this.#stages = new StageTiming(this.#directions.length);
+    this.#stages = new StageTiming(plans.flatMap(({ directions }) => directions).length);
     this.#workers = plans.map(plan => {
       const heartbeat = new HeartbeatMonitor();
       const task = { ...plan, heartbeat: heartbeat.memory, stages: this.#stages.memory };
@@ -99,11 +96,13 @@ export class WorkerSupervisor {
   /** Times the stages of all directions. */
   async measureStages(milliseconds: number): Promise<WorkerStages[]> {
     const totals = await this.#stages.measure(milliseconds, direction => this.wake(direction));
-    return this.#directions.map(({ index, direction }) => ({
-      worker: index,
-      direction,
-      ...elementAt(totals, index),
-    }));
+    return this.#workers.flatMap(({ task: { directions } }) =>
+      directions.map(({ index, direction }) => ({
+        worker: nameOf(directions),
+        direction,
+        ...elementAt(totals, index),
+      })),
+    );
   }
 
   /** Response time of the slowest worker that serves such directions. */

@@ -5,7 +5,10 @@ import { STAGE_NAMES, type StageName } from '../dataplane/timing/stages.ts';
 
 const worker = record({
   device: described('device of the overlay', string),
-  worker: described('number of the worker', number),
+  worker: described(
+    'name of the thread, as in the log and in `top -H`: `egress-0`; `both-0` if it serves both directions',
+    string,
+  ),
   direction: described('`egress` or `ingress`', oneOf(['egress', 'ingress'])),
   nanoseconds: described('time by the clock of the worker; 0 if it did not move within 2.5 s', number),
   asleep: described('of it, nanoseconds in a wait of the kernel', number),

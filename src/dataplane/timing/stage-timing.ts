@@ -15,7 +15,7 @@ import {
   stageFlag,
 } from './stages.ts';
 
-/** What one worker did in an interval. */
+/** What was done for one direction in an interval. */
 export interface StageTotals {
   /** Length of the interval by the clock of the worker, nanoseconds; 0 when the worker did not move. */
   readonly nanoseconds: number;
@@ -34,20 +34,20 @@ const LOOK_MS = 2;
 /** The control thread's side of stage timing: on while a client waits for a measurement. */
 export class StageTiming {
   readonly memory: SharedArrayBuffer;
-  readonly #workers: number;
+  readonly #directions: number;
   #measuring = 0;
 
-  constructor(workers: number) {
-    this.memory = createStageMemory(workers);
-    this.#workers = workers;
+  constructor(directions: number) {
+    this.memory = createStageMemory(directions);
+    this.#directions = directions;
   }
 
   /**
-   * Times the stages of all workers. Several measurements may overlap.
-   * @param wake ends the wait of a worker, so that its block is up to date
-   * @returns by worker
+   * Times the stages of all directions. Several measurements may overlap.
+   * @param wake ends the wait of the worker of a direction, so that its block is up to date
+   * @returns by direction
    */
-  async measure(milliseconds: number, wake: (worker: number) => void): Promise<StageTotals[]> {
+  async measure(milliseconds: number, wake: (direction: number) => void): Promise<StageTotals[]> {
     const flag = stageFlag(this.memory);
     this.#measuring++;
     Atomics.store(flag, 0, 1);
@@ -55,7 +55,7 @@ export class StageTiming {
       const before = await this.#read(wake);
       await sleep(milliseconds);
       const after = await this.#read(wake);
-      return after.map((words, worker) => difference(before[worker] ?? words, words));
+      return after.map((words, direction) => difference(before[direction] ?? words, words));
     } finally {
       this.#measuring--;
       if (this.#measuring === 0) Atomics.store(flag, 0, 0);
@@ -63,14 +63,16 @@ export class StageTiming {
   }
 
   /** Copies of the blocks after each worker has moved; of one that does not move, after `ANSWER_MS`. */
-  async #read(wake: (worker: number) => void): Promise<Float64Array[]> {
-    const blocks = Array.from({ length: this.#workers }, (_, worker) => stageBlock(this.memory, worker));
+  async #read(wake: (direction: number) => void): Promise<Float64Array[]> {
+    const blocks = Array.from({ length: this.#directions }, (_, direction) =>
+      stageBlock(this.memory, direction),
+    );
     const starts = blocks.map(block => elementAt(block, AT));
     const deadline = performance.now() + ANSWER_MS;
     for (;;) {
-      const idle = blocks.flatMap((block, worker) => (block[AT] === starts[worker] ? [worker] : []));
+      const idle = blocks.flatMap((block, direction) => (block[AT] === starts[direction] ? [direction] : []));
       if (idle.length === 0 || performance.now() > deadline) return blocks.map(block => block.slice());
-      for (const worker of idle) wake(worker);
+      for (const direction of idle) wake(direction);
       await sleep(LOOK_MS);
     }
   }

@@ -1,11 +1,11 @@
 /*
- * What a worker has measured of its stages, in memory that it shares with the control thread:
+ * What the workers have measured of the stages of each direction, in memory that they share with the control thread:
  *
  *   int32    whether stages are timed now; written by the control thread
- *   float64  a block per worker, written by the worker only; all words but the first are sums
+ *   float64  a block per direction, written by its worker only; all words but the first are sums
  */
 const FLAG_BYTES = 64;
-/** Words of a block: two cache lines, so that workers do not share one. */
+/** Words of a block: two cache lines, so that directions do not share one. */
 const WORDS = 16;
 
 /** Monotonic nanoseconds of the last batch or wake-up; the clock of each worker begins elsewhere. */
@@ -32,16 +32,16 @@ export const COUNT = 10;
 export const STAGE_NAMES = ['read', 'classify', 'slow-path', 'send', 'count'] as const;
 export type StageName = (typeof STAGE_NAMES)[number];
 
-export function createStageMemory(workers: number): SharedArrayBuffer {
-  return new SharedArrayBuffer(FLAG_BYTES + workers * WORDS * Float64Array.BYTES_PER_ELEMENT);
+export function createStageMemory(directions: number): SharedArrayBuffer {
+  return new SharedArrayBuffer(FLAG_BYTES + directions * WORDS * Float64Array.BYTES_PER_ELEMENT);
 }
 
 export function stageFlag(memory: SharedArrayBuffer): Int32Array {
   return new Int32Array(memory, 0, 1);
 }
 
-/** The block of a worker. */
-export function stageBlock(memory: SharedArrayBuffer, worker: number): Float64Array {
-  const offset = FLAG_BYTES + worker * WORDS * Float64Array.BYTES_PER_ELEMENT;
+/** The block of a direction. */
+export function stageBlock(memory: SharedArrayBuffer, direction: number): Float64Array {
+  const offset = FLAG_BYTES + direction * WORDS * Float64Array.BYTES_PER_ELEMENT;
   return new Float64Array(memory, offset, WORDS);
 }

@@ -113,10 +113,15 @@ for (const threadsPerQueue of ['one', 'two'] as const)
       const { workers } = await runtimeOfPings(lab, node!.socket);
       t.same(
         workers.map(({ device, direction, worker }) => [device, direction, worker]),
-        [
-          ['flannel.1', 'egress', 0],
-          ['flannel.1', 'ingress', 1],
-        ],
+        threadsPerQueue === 'one'
+          ? [
+              ['flannel.1', 'egress', 'both-0'],
+              ['flannel.1', 'ingress', 'both-0'],
+            ]
+          : [
+              ['flannel.1', 'egress', 'egress-0'],
+              ['flannel.1', 'ingress', 'ingress-1'],
+            ],
       );
       for (const { batches, frames, segments, calls, asleep, nanoseconds, stages } of workers) {
         t.ok(frames > 0 && frames >= batches, `${frames} frames in ${batches} batches`);

@@ -14,7 +14,7 @@ const worker = (
   direction: 'egress' | 'ingress',
   times: [number, number, number, number, number],
 ): WorkerRuntime => ({
-  ...{ device: 'flannel.1', worker: 0, direction, nanoseconds: 1e9, asleep: 0 },
+  ...{ device: 'flannel.1', worker: `${direction}-0`, direction, nanoseconds: 1e9, asleep: 0 },
   stages: (['read', 'classify', 'slow-path', 'send', 'count'] as const).map((stage, at) => ({
     stage,
     nanoseconds: times[at]!,

@@ -2,13 +2,13 @@ import { formatCompact } from '../../../base/text/quantity.ts';
 import { type Runtime, STAGE_MEANINGS, type WorkerRuntime } from '../../../diagnose/runtime.ts';
 import { formatTable } from '../../terminal/table.ts';
 
-/** One block per worker: its batches, then its stages where it carried frames. */
+/** One block per direction: its batches, then its stages where it carried frames. */
 export function formatRuntime({ workers }: Runtime): string {
   return workers.map(worker => `${headOf(worker)}${tableOf(worker)}`).join('\n');
 }
 
 function headOf({ device, direction, worker, nanoseconds, asleep, ...counts }: WorkerRuntime): string {
-  const name = `${device} ${direction} (worker ${worker})`;
+  const name = `${device} ${direction} (thread ${worker})`;
   const { batches, frames, segments, calls } = counts;
   if (nanoseconds <= 0) return `${name}: no answer; see \`ripstop doctor\`\n`;
   if (batches === 0) return `${name}: no frame, asleep ${percent(asleep / nanoseconds).trim()}\n`;
